@@ -1,0 +1,35 @@
+"""The words of a report: names and units of its numbers, captions, and what to do about each warning."""
+
+CAPTIONS = {
+    "slices": "FDG-PET over CT through the tumor, with the outline of the network's segmentation. The patient's right "
+    "is on the left of the picture; ticks at the edges show where the other two slices lie.",
+    "relevance": "Relevance over CT: where the network's PET and CT features drive the risk; 1 is the strongest place "
+    "in this patient. It shows what the network looked at, not where metastases are.",
+}
+ALTERNATIVES = {
+    "slices": "Axial, sagittal and coronal slices of FDG-PET over CT with the outline of the segmented tumor",
+    "relevance": "Axial, sagittal and coronal slices of the relevance map over CT",
+}
+TUMOR_ROWS = (
+    ("volume_ml", "Volume", "ml", "voxels of the segmentation"),
+    ("suv_max", "SUVmax", "g/ml", "hottest PET voxel in the segmentation"),
+    ("suv_mean", "SUVmean", "g/ml", "mean over the segmentation"),
+    ("tlg", "TLG", "SUV·ml", "total lesion glycolysis"),
+    ("longest_diameter_mm", "Longest diameter", "mm", "in any direction of space"),
+)
+FOUND_BY = {
+    "point": "the point given",
+    "mask": "the mask given",
+    "automatic": "automatic search for the tumor",
+}
+LABELS = {"high": "high: at or above the threshold", "low": "low: below the threshold"}
+TODO = {
+    "nothing_segmented": "Look at the pictures: where they miss the tumor, place the box by a point or a mask.",
+    "tumor_larger_than_box": "Compare the outline with the whole tumor before using volume and risk.",
+    "hot_organ_in_box": "Compare with a run whose box is placed by a mask or by a point away from the organ.",
+    "baseline_disagrees": "Look at segmentation and box; without an error there, take the risk as undecided.",
+    "pet_units_assumed": "Check SUVmax on your reading station, or give the PET as DICOM folder to have it converted.",
+    "partial_overlap": "Check that PET and CT are from the same study and registered.",
+    "segmentation_off_mask": "Look at both outlines; the measurements are those of the network's segmentation.",
+}
+TODO_OUT_OF_RANGE = "The model was not tested on such input: its risk may be off by more than its interval says."
