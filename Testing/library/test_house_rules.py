@@ -1,0 +1,294 @@
+"""The rules of the house (README, architecture): one test a rule. They read the source, they do not run it."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+PREDICTOR, TRAINING = REPOSITORY / "CHMFLPredictor", REPOSITORY / "CHMFLTraining"
+LIBRARIES = {"CHMFLPredictorLib": PREDICTOR / "CHMFLPredictorLib", "CHMFLTrainingLib": TRAINING / "CHMFLTrainingLib"}
+MODULE_FILES = [PREDICTOR / "CHMFLPredictor.py", TRAINING / "CHMFLTraining.py"]
+SLICER_ROOMS = {"scene.py", "process.py", "dependencies.py"}
+SLICER_PACKAGES = {
+    "slicer",
+    "qt",
+    "ctk",
+    "vtk",
+    "vtkmodules",
+    "sitkUtils",
+    "PythonQt",
+    "DICOMLib",
+    "SampleData",
+    "PyTorchUtils",
+}
+WIDGET_PACKAGES = {"qt", "ctk", "PythonQt"}
+AT_FILE_SCOPE = {*sys.stdlib_module_names, "numpy", "scipy", "SimpleITK", "slicer", "vtk", "qt", "ctk", *LIBRARIES}
+# What a panel loads; files that these reach at file scope must do without torch. Others may import torch and openvino.
+PANEL_ROOTS = {
+    "scene_run.py",
+    "scene.py",
+    "process.py",
+    "dependencies.py",
+    "cli.py",
+    "bundle.py",
+    "volumes.py",
+    "report.py",
+}
+TOP_LEVEL = {
+    "CMakeLists.txt", "CHMFL.png", "README.md", "LICENSE.txt", "CHMFLPredictor", "CHMFLTraining", "Resources",
+    "Testing", "out", "build",  # made by the commands, ignored by git
+}  # fmt: skip
+TEXT_FILES = {
+    ".py",
+    ".md",
+    ".txt",
+    ".toml",
+    ".ini",
+    ".json",
+    ".csv",
+    ".ui",
+    ".cmake",
+    ".yml",
+    ".yaml",
+    ".html",
+    ".svg",
+    "",
+}
+
+
+def sources():
+    """Every Python file that is installed."""
+    return [path for folder in (PREDICTOR, TRAINING) for path in sorted(folder.rglob("*.py"))]
+
+
+def repository_files():
+    """Every file that git has or would take."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout: the repository's own files cannot be told from others")
+    return [REPOSITORY / name for name in names if (REPOSITORY / name).is_file()]
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(nodes):
+    """First parts of the absolute imports among some statements."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+def at_file_scope(tree):
+    """Statements that run when the file is imported: those in classes, ifs and tries too, but not inside functions."""
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not _for_type_checkers(node):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _for_type_checkers(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def test_rule_1_training_imports_predictor_never_the_other_way():
+    for path in sources():
+        names = set(imported(ast.walk(tree_of(path))))
+        assert not names & {"CHMFLPredictor", "CHMFLTraining"}, f"{path.name} imports a module file"
+        if PREDICTOR in path.parents:
+            assert "CHMFLTrainingLib" not in names, f"{path.name} imports the training library"
+
+
+def test_rule_1_sees_what_it_looks_for():
+    tree = ast.parse("def f():\n    from CHMFLTrainingLib.folds import x\n    import CHMFLPredictor")
+    assert set(imported(ast.walk(tree))) == {"CHMFLTrainingLib", "CHMFLPredictor"}
+
+
+def test_rule_2_only_named_rooms_import_slicer():
+    for path in sources():
+        if path.name not in SLICER_ROOMS and path not in MODULE_FILES:
+            names = set(imported(ast.walk(tree_of(path)))) & SLICER_PACKAGES
+            assert not names, f"{path.relative_to(REPOSITORY)} imports {names}"
+
+
+def test_rule_2_the_libraries_run_without_slicer():
+    """All but the rooms for Slicer can be imported where ``slicer``, ``qt`` and ``vtk`` do not exist."""
+    modules = [
+        f"{package}.{path.stem}"
+        for package, folder in LIBRARIES.items()
+        for path in sorted(folder.glob("*.py"))
+        if path.name not in {*SLICER_ROOMS, "scene_run.py", "__main__.py", "__init__.py"}
+    ]
+    script = (
+        "import importlib, sys\n"
+        f"for name in {sorted(SLICER_PACKAGES)!r}: sys.modules[name] = None\n"
+        f"for name in {modules!r}: importlib.import_module(name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=PREDICTOR, capture_output=True, text=True, env=_environment()
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def _environment():
+    import os
+
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(PREDICTOR), str(TRAINING)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def test_rule_3_nothing_foreign_at_file_scope():
+    panel = loaded_by_a_panel()
+    assert {"errors.py", "process.py", "scene.py"} <= {path.name for path in panel}
+    for path in sources():
+        allowed = AT_FILE_SCOPE if path in panel else AT_FILE_SCOPE | {"torch", "openvino"}
+        foreign = set(imported(at_file_scope(tree_of(path)))) - allowed
+        assert not foreign, f"{path.relative_to(REPOSITORY)} imports {foreign} at file scope"
+
+
+def loaded_by_a_panel():
+    """Module files, the roots and everything that they import at file scope, directly or not."""
+    waiting = [path for path in sources() if path.name in PANEL_ROOTS or path in MODULE_FILES]
+    reached = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += (other for other in siblings(path) if other.is_file())
+    return reached
+
+
+def siblings(path):
+    """Files of the two libraries that a file imports at file scope."""
+    for node in at_file_scope(tree_of(path)):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        parts = (node.module or "").split(".") if node.module else []
+        if node.level:
+            folder = path.parents[node.level - 1]
+        elif parts and parts[0] in LIBRARIES:
+            folder, parts = LIBRARIES[parts[0]], parts[1:]
+        else:
+            continue
+        for name in [".".join(parts), *(".".join([*parts, alias.name]) for alias in node.names)]:
+            if name:
+                yield folder / (name.replace(".", "/") + ".py")
+
+
+def test_rule_3_torch_comes_only_with_what_needs_it():
+    """A panel can load the command line, the models' cards and the child's driver where torch does not exist."""
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'pydicom', 'PIL', 'openvino', 'safetensors', 'sklearn'): sys.modules[name] = None\n"
+        "from CHMFLPredictorLib import bundle, cli, errors, process, protocol, report, volumes"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=_environment())
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_rule_3_sees_what_it_looks_for():
+    tree = ast.parse(
+        "try:\n    import torch\nexcept ImportError:\n    pass\ndef f():\n    import PIL\nclass A:\n    import sklearn"
+    )
+    assert set(imported(at_file_scope(tree))) == {"torch", "sklearn"}
+
+
+def test_rule_4_installed_names_are_unique():
+    """Slicer puts both modules' files into one flat folder: packages and module files, resources under Resources/."""
+    seen = {}
+    for module in (PREDICTOR, TRAINING):
+        for path in sorted(module.rglob("*")):
+            inside = path.relative_to(module)
+            if path.is_dir() or "__pycache__" in inside.parts or path.name == "CMakeLists.txt":
+                continue
+            assert str(inside).lower() not in seen, f"{path} and {seen[str(inside).lower()]} would overwrite each other"
+            seen[str(inside).lower()] = path
+    assert seen
+
+
+def test_rule_4_no_package_with_a_name_of_everybody():
+    packages = {
+        path.parent for folder in (PREDICTOR, TRAINING, REPOSITORY / "Testing") for path in folder.rglob("__init__.py")
+    }
+    for package in packages:
+        top = package
+        while (top.parent / "__init__.py").is_file():
+            top = top.parent
+        in_testing = REPOSITORY / "Testing" in top.parents
+        assert in_testing or top.name in LIBRARIES, f"{top} would be a top-level package in Slicer"
+    assert not (REPOSITORY / "Testing" / "__init__.py").exists()
+
+
+def test_rule_4_nothing_else_at_the_top():
+    top = {path.relative_to(REPOSITORY).parts[0] for path in repository_files()}
+    strangers = {name for name in top if not name.startswith(".")} - TOP_LEVEL
+    assert not strangers
+
+
+def test_rule_5_a_method_is_one_file():
+    """Nothing names a method's file but the folder listing that finds it."""
+    methods = LIBRARIES["CHMFLTrainingLib"] / "methods"
+    names = {path.stem for path in methods.glob("*.py")} - {"__init__"} if methods.is_dir() else set()
+    for path in sources():
+        if path.parent != methods:
+            for node in ast.walk(tree_of(path)):
+                if isinstance(node, ast.ImportFrom) and node.module and "methods" in node.module.split("."):
+                    used = {node.module.split(".")[-1], *(alias.name for alias in node.names)} & names
+                    assert not used, f"{path.name} names the method file(s) {used}"
+
+
+def test_rule_6_logic_never_touches_a_widget():
+    for package in LIBRARIES.values():
+        for path in sorted(package.rglob("*.py")):
+            names = set(imported(ast.walk(tree_of(path)))) & WIDGET_PACKAGES
+            assert not names or path.name == "dependencies.py", f"{path.name} imports {names}"
+    for path in filter(Path.is_file, MODULE_FILES):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Logic"):
+                touched = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)} & WIDGET_PACKAGES
+                touched |= {name.attr for name in ast.walk(node) if isinstance(name, ast.Attribute)} & {"ui"}
+                assert not touched, f"{path.name}: {node.name} uses {touched}"
+
+
+def test_no_file_knows_the_machine_it_was_written_on():
+    home = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/\w|[A-Z]:\\\\?Users")
+    own = Path(__file__).resolve()
+    for path in repository_files():
+        if path.suffix in TEXT_FILES and path != own:
+            found = home.search(path.read_text(encoding="utf-8"))
+            assert not found, f"{path.relative_to(REPOSITORY)}: {found.group()}"
+
+
+def test_no_patient_and_no_pickle_in_the_repository():
+    forbidden = {".dcm", ".nii", ".gz", ".nrrd", ".mha", ".mrb", ".pt", ".pth", ".pkl", ".ckpt"}
+    files = repository_files()
+    assert not [path for path in files if path.suffix.lower() in forbidden]
+    assert sum(path.stat().st_size for path in files) < 100e6
+
+
+def test_product_code_never_knows_of_a_stand_in():
+    for path in sources():
+        text = path.read_text(encoding="utf-8").lower()
+        assert not re.search(r"slicer_headless|stand-in|standin|slicer-core|slicer_core", text), path.name
+
+
+def test_style():
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(REPOSITORY)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
