@@ -1,0 +1,3 @@
+"""Fold-based training and evaluation of predictors of distant metastases. Runs without Slicer: ``python -m
+CHMFLTrainingLib``.
+"""

@@ -1,0 +1,41 @@
+"""Folds: which patients test which model. Read from a CSV (``repeat``, ``patient_id``, ``fold``) or drawn with equal
+shares of both outcomes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from CHMFLPredictorLib.errors import BadInput
+
+from .cohort import Patient
+from .files import read_csv
+
+
+def read_folds(path: Path, repeat: int, patients: list[Patient]) -> dict[str, int]:
+    """Fold of each patient in one repeat. BadInput where a patient is unknown, stands twice, or has no label."""
+    rows = [row for row in read_csv(path) if int(row["repeat"]) == repeat]
+    if not rows:
+        raise BadInput("folds_repeat", f"{path} has no repeat {repeat}.", "Choose one of its repeats.")
+    folds = {row["patient_id"]: int(row["fold"]) for row in rows}
+    known = {patient.patient_id: patient.label for patient in patients}
+    unusable = sorted(name for name in folds if known.get(name) is None)
+    if unusable or len(folds) != len(rows):
+        what = f"patients without files or label: {', '.join(unusable)}" if unusable else "a patient in two folds"
+        raise BadInput(
+            "folds_patients", f"The folds {path} do not fit the cohort: {what}.", "Use the folds made for this cohort."
+        )
+    return folds
+
+
+def draw_folds(patients: list[Patient], count: int, seed: int) -> dict[str, int]:
+    """Random folds of equal size, each with the cohort's share of events (the paper: 6 folds of 8)."""
+    random, folds = np.random.default_rng(seed), {}
+    offset = 0
+    for label in (1, 0):
+        names = [patient.patient_id for patient in patients if patient.label == label]
+        for position, name in enumerate(random.permutation(names)):
+            folds[str(name)] = (position + offset) % count
+        offset += len(names)
+    return folds
