@@ -1,6 +1,7 @@
 """``run.py predict``: one prediction in a real MRML scene, through the code that Slicer's button calls."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -75,7 +76,7 @@ def summary(result: dict) -> str:
         ("Tumor volume", "volume_ml", "ml"),
         ("SUVmax", "suv_max", "g/ml"),
         ("SUVmean", "suv_mean", "g/ml"),
-        ("Total lesion glycolysis", "tlg", "g"),
+        ("Total lesion glycolysis", "tlg", "SUV ml"),
         ("Longest diameter", "longest_diameter_mm", "mm"),
     ):
         value = tumor.get(key)
@@ -85,6 +86,20 @@ def summary(result: dict) -> str:
     rows.append(("Model", f"{result['model']['name']} {result['model']['version']} on {result['device']}"))
     lines = [f"{title + ':':<28}{text}" for title, text in rows]
     return "\n".join([*lines, "Not for clinical use."])
+
+
+def _listen() -> None:
+    """Make the first signal a KeyboardInterrupt, which cleans up; a second one must not break into that."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # nohup
+
+    def interrupt(number, frame):
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in numbers:
+        signal.signal(each, interrupt)
 
 
 def _parse(arguments):
@@ -171,4 +186,5 @@ def _save_pictures(scene, pet_node, ct_node, prediction, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    _listen()
     sys.exit(main())

@@ -9,12 +9,15 @@ The packages go into .venv beside this folder, made at the first call and reused
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import environment
 
+CANCELED = 3  # exit code
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 SCRIPTS = {"predict": "predict_sample.py", "benchmark": "benchmark.py"}
 
 
@@ -30,6 +33,9 @@ def main(arguments: list[str]) -> int:
     except environment.SetupError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nCanceled.", file=sys.stderr)
+        return CANCELED
     folder, command = Path(__file__).resolve().parent, [str(python)]
     if arguments[0] == "test":
         command += ["-m", "pytest", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder), *arguments[1:]]
@@ -37,10 +43,35 @@ def main(arguments: list[str]) -> int:
             command.append(str(folder / "library"))
     else:
         command += [str(folder / SCRIPTS[arguments[0]]), *arguments[1:]]
+    return hand_over(command)
+
+
+def hand_over(command: list[str]) -> int:
+    """Run a command to its end and return its exit code, even when stopped: it has patient images to remove then.
+
+    Ctrl-C reaches the command by itself, from the terminal that it shares; the other signals are passed on.
+    """
+    child, early = None, []
+
+    def stop(number, frame):
+        if child is None:
+            early.append(number)
+        elif number != signal.SIGINT:
+            child.send_signal(number)
+
+    # A handler, and not SIG_IGN, which the command would inherit; what is ignored already (nohup) stays so.
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
-        return subprocess.run(command, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).returncode
-    except KeyboardInterrupt:
-        return 130
+        child = subprocess.Popen(command, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        for number in early:
+            child.send_signal(number)
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 - code if code < 0 else code  # a command that a signal ended, as a shell tells it
 
 
 if __name__ == "__main__":

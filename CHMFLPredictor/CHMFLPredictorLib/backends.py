@@ -129,7 +129,7 @@ def _member(network: nn.Module, input_shape: tuple[int, ...], place: torch.devic
 
 def _openvino_member(network: nn.Module, input_shape: tuple[int, ...], place: torch.device, threads: int):
     if place.type != "cpu":
-        raise BadInput("engine_unfit", "OpenVINO runs on the CPU here.", "Leave out --device, or choose --device cpu.")
+        raise BadInput("engine_unfit", "OpenVINO runs on the CPU here.", "Choose --device cpu, or leave out --engine.")
     if find_spec("openvino") is None:
         raise MissingDependency(
             "openvino_missing", "OpenVINO is not installed.", "Install it: pip install openvino; or leave out --engine."

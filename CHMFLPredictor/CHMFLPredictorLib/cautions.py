@@ -15,6 +15,9 @@ HOT_ORGAN_SUV = 5.0
 CLEARANCE_MM = 10.0  # uptake this near to the segmented tumor is its own, blurred
 FACE_CM2 = 1.0
 MASK_DICE = 0.3
+LARGEST_TUMOR_ML = 3000.0  # where the card does not know better
+# The search for the tumor names the organ; the segmentation then sees the same heat without knowing what it is.
+SAID_ONCE = {"hot_organ_in_box"}
 
 # name in the card's input_ranges: (what it is, unit, what it means for the reader)
 _QUANTITIES = {
@@ -60,7 +63,8 @@ def outside_ranges(observed: dict[str, float], ranges: dict) -> list[dict]:
 
     :param observed: from :func:`observe` and :func:`observe_tumor`.
     :param ranges: the card's ``input_ranges``; a quantity that it lacks is not judged.
-    :return: warnings with the code ``<quantity>_outside_range``.
+    :return: warnings with the code ``<quantity>_outside_range``; ``tumor_implausible`` for more than 3 liters of tumor
+        where the card has no range for it.
     """
     found = []
     for name, value in observed.items():
@@ -73,6 +77,10 @@ def outside_ranges(observed: dict[str, float], ranges: dict) -> list[dict]:
             number = f"{value:.3g} {unit}".strip()
             text = f"The {what} is {number}; the model saw {low:.3g} to {high:.3g}: {meaning}."
             found.append(warning(f"{name}_outside_range", text))
+    volume_ml = observed.get("tumor_volume_ml", 0.0)
+    if "tumor_volume_ml" not in ranges and volume_ml > LARGEST_TUMOR_ML:
+        text = f"The segmented tumor has {volume_ml:.0f} ml, more than a tumor is likely to have: check the outline."
+        found.append(warning("tumor_implausible", text))
     return found
 
 

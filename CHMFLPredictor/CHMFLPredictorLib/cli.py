@@ -5,6 +5,7 @@ seconds is canceled at once, too.
 """
 
 import argparse
+import itertools
 import logging
 import re
 import signal
@@ -17,9 +18,10 @@ from . import __version__
 from .errors import BadInput, Canceled, ChmflError
 from .failures import as_known
 from .output import discard_all
-from .protocol import Progress, error_event, make_progress, risk_sentence
+from .protocol import ROLES, Progress, error_event, make_progress, risk_sentence
 
 EXIT_DONE, EXIT_DEFECT, EXIT_BAD_INPUT, EXIT_CANCELED = 0, 1, 2, 3
+ENGINES = ("auto", "eager", "torch", "openvino")  # those of backends.py, which loads torch
 _GRACE_S = 1.0  # for the work to notice a cancel by itself
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _log = logging.getLogger(__package__)
@@ -103,10 +105,18 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--risk-only", action="store_true", help="only the risk: faster, no segmentation, relevance or measurements"
     )
+    how.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="advanced: what computes the network (default: the fastest here; eager: plain PyTorch, the reference)",
+    )
     talk = parser.add_argument_group("what it says")
     kinds = "bar: for a person, on standard error (default); json: one event a line on standard output, for a program"
     talk.add_argument("--progress", choices=("json", "bar", "none"), default="bar", help=kinds)
     talk.add_argument("-v", "--verbose", action="store_true", help="more on standard error, and the trace of a defect")
+    for role in ROLES:  # for a program that hands over its own temporary files: what its user knows them by
+        parser.add_argument(f"--{role}-name", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def _device(text: str) -> str:
@@ -133,6 +143,9 @@ def main(argv: list[str] | None = None, started: float | None = None, early_sign
     :param early_signals: signals that came before this call.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv:
+        make_parser().print_help()
+        return EXIT_BAD_INPUT
     progress: Progress = make_progress("json" if _wants_json(argv) else "none")
     verbose = False
     try:
@@ -155,8 +168,7 @@ def main(argv: list[str] | None = None, started: float | None = None, early_sign
 
 def _wants_json(argv: list[str]) -> bool:
     return any(
-        a == "--progress=json" or (a == "--progress" and b == "json")
-        for a, b in zip(argv, [*argv[1:], ""], strict=True)
+        a == "--progress=json" or (a == "--progress" and b == "json") for a, b in itertools.zip_longest(argv, argv[1:])
     )
 
 
@@ -185,9 +197,10 @@ def _work(options, progress: Progress, canceled, started) -> int:
 
     if options.batch:
         return _batch(options, progress, canceled)
-    predictor = prediction.Predictor(options.model, options.device, threads=options.threads)
+    predictor = prediction.Predictor(options.model, options.device, options.engine, options.threads)
     center = tuple(options.center) if options.center else None
-    inputs = prediction.Inputs(options.pet, options.ct, center, options.segmentation)
+    names = {role: name for role in ROLES if (name := getattr(options, f"{role}_name"))}
+    inputs = prediction.Inputs(options.pet, options.ct, center, options.segmentation, names)
     result = predictor.predict(
         inputs, options.output, risk_only=options.risk_only, progress=progress, canceled=canceled, started=started
     )
@@ -201,7 +214,7 @@ def _batch(options, progress: Progress, canceled) -> int:
     from .prediction import Predictor
 
     read_rows(options.batch)  # a wrong CSV shows before the model is loaded
-    predictor = Predictor(options.model, options.device, threads=options.threads)
+    predictor = Predictor(options.model, options.device, options.engine, options.threads)
     counts = predict_batch(
         options.batch, options.output, predictor, risk_only=options.risk_only, progress=progress, canceled=canceled
     )
@@ -291,7 +304,8 @@ def _report(error: BaseException, progress: Progress, verbose: bool) -> int:
     except Canceled:
         pass
     if not progress.machine_reads:
-        _write_error(f"{'Error: ' if known.exit_code != EXIT_CANCELED else ''}{known.message}\n{known.hint}".rstrip())
+        prefix = f"Error ({known.code}): " if known.exit_code != EXIT_CANCELED else ""
+        _write_error(f"{prefix}{known.message}\n{known.hint}".rstrip())
     return known.exit_code
 
 

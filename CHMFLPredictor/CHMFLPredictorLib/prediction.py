@@ -17,7 +17,7 @@ from . import cautions, location, volumes
 from .baseline import baseline_risk, uptake
 from .bundle import Bundle, load_bundle
 from .calibration import risk as calibrated_risk
-from .errors import BadInput, Canceled
+from .errors import BadInput, Canceled, ChmflError
 from .image_files import write_image
 from .measurements import measure
 from .model_loader import ModelLoader, require_packages
@@ -25,9 +25,20 @@ from .output import OutputFolder, output_error, writing_error
 from .preprocessing import Preprocessing, Sample, mask_to_grid, prepare
 from .protocol import Progress
 from .provenance import Inputs, describe_inputs, software
-from .segmentation import PROBABILITY_CUT, keep_main_lesion, on_reference
+from .segmentation import on_reference, segment
 
 RESULT_SCHEMA_VERSION = 1
+UNITS = {  # of the numbers in the result, by their key
+    "risk": "1",
+    "volume_ml": "ml",
+    "suv_max": "SUV",
+    "suv_mean": "SUV",
+    "tlg": "SUV ml",
+    "longest_diameter_mm": "mm",
+    "center_ras_mm": "mm RAS",
+    "size_mm": "mm",
+    "timings_s": "s",
+}
 _log = logging.getLogger(__package__)
 
 
@@ -53,7 +64,8 @@ def predict(pet, ct, output, *, center=None, segmentation=None, model=None, devi
         :class:`MissingModel`.
     """
     predictor = Predictor(model, device, engine, threads)
-    inputs = Inputs(str(pet), str(ct), center and tuple(map(float, center)), segmentation and str(segmentation))
+    point = None if center is None else tuple(map(float, center))
+    inputs = Inputs(str(pet), str(ct), point, None if segmentation is None else str(segmentation))
     return predictor.predict(inputs, output, risk_only=risk_only, progress=progress, canceled=canceled, started=started)
 
 
@@ -74,8 +86,12 @@ class Predictor:
     def predict(self, inputs: Inputs, output, *, risk_only=False, progress=None, canceled=None, started=None) -> dict:
         """Predict one patient; see :func:`predict`."""
         run = _Run(self, inputs, progress or Progress(), canceled or (lambda: False), started)
-        with OutputFolder(output) as folder:
-            return run.run(folder, risk_only)
+        try:
+            with OutputFolder(output) as folder:
+                return run.run(folder, risk_only)
+        except ChmflError as error:
+            error.message, error.hint = inputs.in_words(error.message), inputs.in_words(error.hint)
+            raise
 
     def ready(self, check: Callable[[], None]):
         """Wait until the model is loaded; return its networks and backend."""
@@ -147,8 +163,9 @@ class _Run:
 
     def warn(self, found: list[dict]) -> None:
         """Keep warnings and say them, each once."""
-        for one in found:
-            if one not in self.warnings:
+        said = {one["code"] for one in self.warnings} & cautions.SAID_ONCE
+        for one in ({**one, "text": self.inputs.in_words(one["text"])} for one in found):
+            if one not in self.warnings and one["code"] not in said:
                 self.warnings.append(one)
                 self.progress.say({"event": "warning", **one})
 
@@ -225,6 +242,7 @@ class _Run:
             "device": backend.device,
             "engine": backend.engine,
             "inputs": describe_inputs(self.inputs),
+            "units": dict(UNITS),
             "timings_s": self.timings,
             "warnings": self.warnings,
             "software": software(),
@@ -240,11 +258,7 @@ class _Run:
         probability = backend.tumor_probability(inputs, on_member)
         if probability is None:  # a Mask + HMFL model has no decoder: the given mask is the tumor
             probability = mask_to_grid(mask, sample.grid).astype(np.float32)
-        probability = np.where(sample.inside, probability, np.float32(0))
-        over = probability >= PROBABILITY_CUT
-        tumor = keep_main_lesion(over, sample.grid.spacing[0])
-        probability[over & ~tumor] = 0.0
-        image = on_reference(probability, sample.grid, ct, PROBABILITY_CUT)
+        image, tumor = segment(probability, sample, ct)
         self.timings["to_segmentation"] = round(time.perf_counter() - self._begin, 3)
         result["tumor"] = measure(image, pet)
         observed |= cautions.observe_tumor(result["tumor"])

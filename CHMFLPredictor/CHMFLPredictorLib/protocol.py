@@ -36,6 +36,7 @@ STAGES = {
     "relevance": ("Computing the relevance map", 0.10),
     "write": ("Writing the results", 0.15),
 }
+ROLES = ("pet", "ct", "segmentation")  # the images of a prediction
 _BAR_WIDTH = 30
 
 

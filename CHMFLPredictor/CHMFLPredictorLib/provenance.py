@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from . import __version__
 from .errors import BadInput
+from .protocol import ROLES
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,15 @@ class Inputs:
     :param ct: path of the CT, likewise.
     :param center: a point in the tumor, RAS mm, or None.
     :param segmentation: path of a mask that places the box, or None.
+    :param names: by role ("pet", "ct", "segmentation"), what the user knows an image by whose file means nothing to
+        anybody, such as a node of a scene handed over in a temporary file. Results and messages name it instead.
     """
 
     pet: str
     ct: str
     center: tuple[float, float, float] | None = None
     segmentation: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.center is not None and self.segmentation is not None:
@@ -35,23 +39,34 @@ class Inputs:
                 "center_not_finite", f"The center {self.center} is not a point.", "Give three numbers R A S in mm."
             )
 
+    def in_words(self, text: str) -> str:
+        """Put names into a message in place of the paths that they stand for."""
+        for role, name in self.names.items():
+            text = text.replace(getattr(self, role) or name, name)
+        return text
+
 
 def describe_inputs(inputs: Inputs) -> dict:
     """Return what the result says about its inputs: paths, sizes and dates, so that a batch can tell whether they
-    changed.
+    changed; of an image with a name only that.
     """
-    described = {key: value for key, value in asdict(inputs).items() if value is not None}
-    for key in ("pet", "ct", "segmentation"):
-        if key in described:
-            path = Path(described[key]).expanduser().absolute()
-            described[key] = {"path": str(path)}
-            if path.exists():
-                stat = path.stat()
-                modified = datetime.fromtimestamp(stat.st_mtime).astimezone().isoformat(timespec="milliseconds")
-                described[key] |= {"size_bytes": stat.st_size, "modified": modified}
-    if "center" in described:
-        described["center"] = list(described["center"])
+    described = {}
+    for role in ROLES:
+        if role in inputs.names:
+            described[role] = {"name": inputs.names[role]}
+        elif getattr(inputs, role) is not None:
+            described[role] = _describe_file(Path(getattr(inputs, role)).expanduser().absolute())
+    if inputs.center is not None:
+        described["center"] = list(inputs.center)
     return described
+
+
+def _describe_file(path: Path) -> dict:
+    if not path.exists():
+        return {"path": str(path)}
+    stat = path.stat()
+    modified = datetime.fromtimestamp(stat.st_mtime).astimezone().isoformat(timespec="milliseconds")
+    return {"path": str(path), "size_bytes": stat.st_size, "modified": modified}
 
 
 def software() -> dict[str, str]:

@@ -152,12 +152,17 @@ def _box(result) -> str:
 
 
 def _inputs(inputs) -> list[tuple[str, str]]:
-    """The files read, each by its name and its folder's: enough to tell patients apart, without the whole disk."""
+    """The images read: by their names in the scene, or as files by their and their folders' names, which is enough to
+    tell patients apart without the whole disk.
+    """
     rows = []
     for key, name in (("pet", "PET"), ("ct", "CT"), ("segmentation", "Mask")):
         given = inputs.get(key)
+        own_name = given.get("name") if isinstance(given, dict) else None
         path = given.get("path") if isinstance(given, dict) else given
-        if path:
+        if own_name:
+            rows.append((name, escape(own_name)))
+        elif path:
             rows.append((name, escape("/".join(Path(path).parts[-2:]))))
     return rows
 

@@ -14,7 +14,7 @@ TUMOR_ROWS = (
     ("volume_ml", "Volume", "ml", "voxels of the segmentation"),
     ("suv_max", "SUVmax", "g/ml", "hottest PET voxel in the segmentation"),
     ("suv_mean", "SUVmean", "g/ml", "mean over the segmentation"),
-    ("tlg", "TLG", "SUV·ml", "total lesion glycolysis"),
+    ("tlg", "TLG", "SUV ml", "total lesion glycolysis"),
     ("longest_diameter_mm", "Longest diameter", "mm", "in any direction of space"),
 )
 FOUND_BY = {
@@ -26,6 +26,7 @@ LABELS = {"high": "high: at or above the threshold", "low": "low: below the thre
 TODO = {
     "nothing_segmented": "Look at the pictures: where they miss the tumor, place the box by a point or a mask.",
     "tumor_larger_than_box": "Compare the outline with the whole tumor before using volume and risk.",
+    "tumor_implausible": "Look at the outline; where it holds more than the tumor, volume and TLG mean nothing.",
     "hot_organ_in_box": "Compare with a run whose box is placed by a mask or by a point away from the organ.",
     "baseline_disagrees": "Look at segmentation and box; without an error there, take the risk as undecided.",
     "pet_units_assumed": "Check SUVmax on your reading station, or give the PET as DICOM folder to have it converted.",

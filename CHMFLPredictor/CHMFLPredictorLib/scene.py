@@ -31,7 +31,7 @@ CLASSES = {
     "box": "vtkMRMLMarkupsROINode",
 }
 NAMES = {"segmentation": "tumor", "relevance": "relevance", "table": "prediction", "box": "box"}
-# title, path in result.json, UCUM unit, description
+# title, path in result.json, unit (UCUM but for TLG, whose g would hide the SUV), description
 COLUMNS = (
     ("Risk of DM", "risk", "1", "Calibrated probability of distant metastases"),
     ("Risk, low end", "risk_interval.0", "1", "Low end of the risk's interval"),
@@ -42,7 +42,7 @@ COLUMNS = (
     ("Tumor volume [ml]", "tumor.volume_ml", "ml", "Volume of the segmented tumor"),
     ("SUVmax [g/ml]", "tumor.suv_max", "{SUVbw}g/ml", "Highest body-weight SUV in the tumor"),
     ("SUVmean [g/ml]", "tumor.suv_mean", "{SUVbw}g/ml", "Mean body-weight SUV in the tumor"),
-    ("TLG [g]", "tumor.tlg", "g", "Total lesion glycolysis: volume times mean SUV"),
+    ("TLG [SUV ml]", "tumor.tlg", "SUV ml", "Total lesion glycolysis: volume times mean SUV"),
     ("Longest diameter [mm]", "tumor.longest_diameter_mm", "mm", "Longest straight line in the tumor"),
 )
 UNITS = {"{SUVbw}g/ml": "SUV", "[hnsf'U]": "HU", "Bq/ml": "BQML"}
@@ -328,7 +328,7 @@ def _fill_relevance(node, array: np.ndarray, ct_node) -> None:
 
 
 def _fill_table(node, result: dict) -> None:
-    """One row, a column for each number with its UCUM unit: the tables of several patients fit below each other."""
+    """One row, a column for each number with its unit: the tables of several patients fit below each other."""
     modified = node.StartModify()
     node.RemoveAllColumns()
     for title, path, unit, description in COLUMNS:

@@ -152,6 +152,7 @@ class PredictionRun:
         nodes_and_files.write_volume(self.pet_node, folder / "PET.nrrd", "PT")
         nodes_and_files.write_volume(self.ct_node, folder / "CT.nrrd", "CT")
         arguments = ["predict", "--pet", folder / "PET.nrrd", "--ct", folder / "CT.nrrd", "--output", folder / "output"]
+        arguments += [f"--pet-name={self.pet_node.GetName() or 'PET'}", f"--ct-name={self.ct_node.GetName() or 'CT'}"]
         arguments += ["--progress", "json", "--device", options.device]
         if options.model is not None:
             arguments += ["--model", options.model]
@@ -159,8 +160,11 @@ class PredictionRun:
             arguments += ["--center", *(f"{float(value):.6f}" for value in options.center_ras)]
         elif options.segmentation_node is not None:
             mask = folder / "tumor.nrrd"
-            nodes_and_files.write_segment(options.segmentation_node, options.segment_id, self.ct_node, mask)
-            arguments += ["--segmentation", mask]
+            segmentation, segment_id = options.segmentation_node, options.segment_id
+            nodes_and_files.write_segment(segmentation, segment_id, self.ct_node, mask)
+            segment_name = segmentation.GetSegmentation().GetSegment(segment_id).GetName()
+            name = f"{segmentation.GetName()}, segment {segment_name}"
+            arguments += ["--segmentation", mask, f"--segmentation-name={name}"]
         if options.risk_only:
             arguments += ["--risk-only"]
         return [str(argument) for argument in arguments]

@@ -4,11 +4,25 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .preprocessing import Grid, to_reference
+from .preprocessing import Grid, Sample, to_reference
 
 PROBABILITY_CUT = 0.5
 JOIN_MM = 6.0  # pieces closer than about one PET voxel belong to one lesion
 POINTED_AT_MM = 15.0
+
+
+def segment(probability: np.ndarray, sample: Sample, reference: sitk.Image) -> tuple[sitk.Image, np.ndarray]:
+    """The tumor's segmentation: what both images cover, at least one half probable, the main lesion only.
+
+    :param probability: float32 (X, Y, Z) in the box.
+    :param reference: the CT.
+    :return: uint8 image on exactly the reference's voxels, and the tumor in the box, bool (X, Y, Z).
+    """
+    probability = np.where(sample.inside, probability, np.float32(0))
+    over = probability >= PROBABILITY_CUT
+    tumor = keep_main_lesion(over, sample.grid.spacing[0])
+    probability[over & ~tumor] = 0.0
+    return on_reference(probability, sample.grid, reference, PROBABILITY_CUT), tumor
 
 
 def keep_main_lesion(tumor: np.ndarray, voxel_mm: float) -> np.ndarray:

@@ -7,9 +7,10 @@ import logging
 import sys
 from pathlib import Path
 
-from CHMFLPredictorLib.errors import ChmflError
+from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.failures import as_known
 
-from .cohort import sts_cohort, write_cohort
+from .cohort import STS, sts_cohort, write_cohort
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,17 +24,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments.run(arguments)
         return 0
-    except ChmflError as error:
-        print(f"{error.message}\n{error.hint}".rstrip(), file=sys.stderr)
-        return error.exit_code
-    except ModuleNotFoundError as error:
-        print(
-            f"The Python package {error.name} is not installed.\nInstall it: pip install {error.name}", file=sys.stderr
-        )
-        return 5
     except KeyboardInterrupt:
         print("Canceled. Finished epochs are kept; --resume goes on from them.", file=sys.stderr)
         return 3
+    except Exception as error:
+        known = as_known(error)
+        if known is None:
+            raise
+        print(f"Error ({known.code}): {known.message}\n{known.hint}".rstrip(), file=sys.stderr)
+        return known.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,13 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     cohort.set_defaults(run=_cohort)
 
     train = commands.add_parser("train", help="train the folds of a run")
-    train.add_argument("--cohort", type=Path, required=True, metavar="CSV")
-    train.add_argument("--folds", type=Path, required=True, metavar="CSV", help="columns repeat, patient_id, fold")
-    train.add_argument("--preset", default="compact", choices=["paper", "paper_suv", "compact", "smoke"])
     train.add_argument("--output", type=Path, required=True, metavar="RUN", help="the run's folder")
+    train.add_argument("--resume", action="store_true", help="go on with the run in RUN, with its own settings")
+    train.add_argument("--cohort", type=Path, metavar="CSV", help="needed for a new run")
+    train.add_argument(
+        "--folds", type=Path, metavar="CSV", help="columns repeat, patient_id, fold (default: six folds are drawn)"
+    )
+    train.add_argument("--preset", default="compact", choices=["paper", "paper_suv", "compact", "smoke"])
+    train.add_argument("--voxel-mm", type=float, help="voxel side in mm instead of the preset's")
     train.add_argument("--fold", type=int, action="append", metavar="K", help="only this fold (can be given again)")
     train.add_argument("--repeat", type=int, default=0, help="which repeat of the folds file (default 0)")
-    train.add_argument("--resume", action="store_true", help="go on with the run in RUN")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     train.add_argument("--epochs", type=int, help="instead of the preset's")
     train.add_argument("--threads", type=int, help="CPU threads of this process")
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _cohort(arguments) -> None:
     patients = sts_cohort(arguments.sts)
-    write_cohort(arguments.output, patients)
+    write_cohort(arguments.output, patients, STS)
     labels = [patient.label for patient in patients]
     _LOG.info(
         "%s: %d patients, %d with and %d without DM", arguments.output, len(patients), labels.count(1), labels.count(0)
@@ -88,16 +90,16 @@ def _train(arguments) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
-    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
-    run = Run.create(
-        arguments.output,
-        arguments.cohort,
-        arguments.folds,
-        arguments.preset,
-        arguments.repeat,
-        arguments.resume,
-        **changes,
-    )
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput("gpu_absent", f"There is no GPU for --device {device}.", "Leave out --device, or give cpu.")
+    if arguments.resume and (arguments.output / "config.json").exists():
+        run = Run(arguments.output)
+    elif arguments.cohort is None:
+        raise BadInput("cohort_needed", f"There is no run in {arguments.output} yet.", "Give --cohort to start one.")
+    else:
+        changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+        places = (arguments.output, arguments.cohort, arguments.folds)
+        run = Run.create(*places, arguments.preset, arguments.repeat, arguments.voxel_mm, **changes)
     run.train(arguments.fold, device)
 
 

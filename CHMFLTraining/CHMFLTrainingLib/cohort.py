@@ -8,13 +8,21 @@ any further column is kept as a clinical variable.
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
 
-from .files import write_csv
+from .files import write_csv, write_json
 
+STS = {
+    "cohort": "Soft-tissue-Sarcoma (TCIA), FDG-PET-CT",
+    "citation": "Vallieres M, Freeman CR, Skamene SR, El Naqa I. A radiomics model from joint FDG-PET and MRI texture "
+    "features for the prediction of lung metastases in soft-tissue sarcomas of the extremities. Phys Med Biol "
+    "2015;60:5471. doi:10.7937/K9/TCIA.2015.7GO2GSKS",
+    "license": "CC BY 3.0",
+}
 COLUMNS = ("patient_id", "pet", "ct", "mask", "label")
 
 
@@ -83,8 +91,19 @@ def _patient(row: dict, folder: Path) -> tuple[Patient, list[str]]:
     ), problems
 
 
-def write_cohort(path: Path, patients: list[Patient]) -> None:
-    """Write the cohort with absolute paths, atomically."""
+def about_cohort(path: Path) -> dict:
+    """Name, citation and license of a cohort, from the JSON file beside its CSV (``cohort.about.json``), for the cards
+    of models that are trained on it. Without the file the name is the CSV's.
+    """
+    file = Path(path).with_suffix(".about.json")
+    unknown = {"cohort": Path(path).stem, "citation": "not given", "license": "not given"}
+    return unknown | (json.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
+
+
+def write_cohort(path: Path, patients: list[Patient], about: dict | None = None) -> None:
+    """Write the cohort with absolute paths, atomically, and what :func:`about_cohort` reads beside it."""
+    if about:
+        write_json(Path(path).with_suffix(".about.json"), about)
     clinical = list(dict.fromkeys(key for patient in patients for key in patient.clinical))
     rows = []
     for patient in patients:

@@ -44,12 +44,13 @@ def metrics(labels, risks, folds, threshold: float = 0.5) -> dict:
     events, others = int((labels == 1).sum()), int((labels == 0).sum())
     sensitivity, specificity = true_positive / events, 1 - false_positive / others
     precision = true_positive / max(1, true_positive + false_positive)
-    by_fold = [auc(labels[folds == fold], risks[folds == fold]) for fold in np.unique(folds)]
+    # a fold with one outcome only has no AUC
+    by_fold = [auc(labels[folds == fold], risks[folds == fold]) for fold in both_outcomes(labels, folds)]
     low, high = auc_interval(labels, risks)
     values = {
         "auc": auc(labels, risks),
         "auc_ci": [low, high],
-        "fold_auc": float(np.mean(by_fold)),
+        "fold_auc": float(np.mean(by_fold)) if by_fold else None,
         "accuracy": float((positive == (labels == 1)).mean()),
         "sensitivity": sensitivity,
         "specificity": specificity,
@@ -58,10 +59,18 @@ def metrics(labels, risks, folds, threshold: float = 0.5) -> dict:
         "brier": float(((risks - labels) ** 2).mean()),
         "patients": int(labels.size),
     }
-    return {
-        name: [round(v, 4) for v in value] if isinstance(value, list) else round(value, 4)
-        for name, value in values.items()
-    }
+    return {name: _rounded(value) for name, value in values.items()}
+
+
+def _rounded(value):
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return None if value is None else round(value, 4)
+
+
+def both_outcomes(labels: np.ndarray, folds: np.ndarray) -> list[int]:
+    """The folds that hold patients with and without the event."""
+    return [int(fold) for fold in np.unique(folds) if np.unique(labels[folds == fold]).size == 2]
 
 
 def cross_fitted(labels, features, folds, inverse_penalty: float = 1.0) -> np.ndarray:

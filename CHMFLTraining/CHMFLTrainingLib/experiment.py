@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +17,14 @@ from CHMFLPredictorLib.network import NetworkConfig
 from CHMFLPredictorLib.preprocessing import Preprocessing
 from CHMFLPredictorLib.presets import PRESETS, Preset
 
-from .cohort import Patient, read_cohort
-from .files import write_csv, write_json
-from .folds import read_folds
+from .cohort import Patient, about_cohort, read_cohort
+from .files import write_bytes, write_csv, write_json
+from .folds import draw_folds, read_folds, write_folds
 from .samples import Crop, load_crop
 from .training import TRAINING_PRESETS, FoldTraining, TrainingConfig, fold_predictions
 
 METHOD = "CHMFL"
+DRAWN_FOLDS = 6  # the paper's
 _LOG = logging.getLogger(__name__)
 
 
@@ -47,34 +47,33 @@ class Run:
         self.folds = read_folds(self.folder / "folds.csv", self.config["repeat"], list(self.patients.values()))
 
     @classmethod
-    def create(
-        cls, folder: Path, cohort: Path, folds: Path, preset: str, repeat: int = 0, resume: bool = False, **changes
-    ) -> Run:
-        """Make the run's folder, or open it with ``resume``.
+    def create(cls, folder: Path, cohort: Path, folds: Path | None, preset: str, repeat=0, voxel_mm=None, **changes):
+        """Make the run's folder and open it.
 
+        :param folds: CSV of folds; None draws six with equal shares of both outcomes.
+        :param voxel_mm: voxel side instead of the preset's; the box keeps its number of voxels.
         :param changes: fields of :class:`TrainingConfig` that differ from the preset's.
         """
         folder = Path(folder)
         if (folder / "config.json").exists():
-            if not resume:
-                raise BadInput(
-                    "run_exists",
-                    f"There is a run in {folder} already.",
-                    "Add --resume to go on with it, or choose another folder.",
-                )
-            return cls(folder)
-        chosen = PRESETS[preset]
+            hint = "Add --resume to go on with it, or choose another folder."
+            raise BadInput("run_exists", f"There is a run in {folder} already.", hint)
+        patients, chosen = read_cohort(cohort), PRESETS[preset]
+        preprocessing = replace(chosen.preprocessing, **({"voxel_mm": voxel_mm} if voxel_mm else {}))
         training = replace(TRAINING_PRESETS[preset], **changes)
-        read_folds(folds, repeat, read_cohort(cohort))
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folds, folder / "folds.csv")
+        if folds is None:
+            write_folds(folder / "folds.csv", draw_folds(patients, DRAWN_FOLDS, training.seed))
+        else:
+            read_folds(folds, repeat, patients)
+            write_bytes(folder / "folds.csv", Path(folds).read_bytes())
         config = {
             "method": METHOD,
             "preset": preset,
             "repeat": repeat,
             "cohort": str(Path(cohort).resolve()),
+            "about": about_cohort(cohort),
             "network": chosen.network.to_dict(),
-            "preprocessing": chosen.preprocessing.to_dict(),
+            "preprocessing": preprocessing.to_dict(),
             "training": training.to_dict(),
         }
         write_json(folder / "config.json", config)
@@ -88,6 +87,10 @@ class Run:
     def fold_folder(self, fold: int) -> Path:
         """Where a fold's files lie."""
         return self.folder / METHOD / f"repeat_{self.config['repeat']}" / f"fold_{fold}"
+
+    def finished(self, fold: int) -> bool:
+        """Whether the fold's network and its predictions of the held-out patients are on disk."""
+        return all((self.fold_folder(fold) / name).exists() for name in ("network.pt", "predictions.csv"))
 
     def patients_of(self, fold: int, held_out: bool) -> list[Patient]:
         """The fold's test patients, or its training patients."""
@@ -110,7 +113,7 @@ class Run:
         if unknown:
             raise BadInput("fold_unknown", f"The run has no fold {unknown[0]}.", f"Its folds are {self.fold_numbers}.")
         for fold in folds or self.fold_numbers:
-            if (self.fold_folder(fold) / "predictions.csv").exists():
+            if self.finished(fold):
                 _LOG.info("fold %d is finished", fold)
                 continue
             self.fold_training(fold, device).run(lambda row, fold=fold: on_epoch(fold, row) if on_epoch else None)
@@ -120,12 +123,17 @@ class Run:
         """Held-out predictions of all finished folds."""
         rows = []
         for fold in self.fold_numbers:
-            if (self.fold_folder(fold) / "predictions.csv").exists():
+            if self.finished(fold):
                 rows += fold_predictions(self.fold_folder(fold))
         return rows
 
     def summarize(self) -> None:
-        """Write the out-of-fold predictions of the finished folds in one table."""
+        """Write the out-of-fold predictions of the finished folds in one table, and ``summary.json``."""
         rows = self.predictions()
-        if rows:
-            write_csv(self.folder / "tables" / "out_of_fold.csv", list(rows[0]), [list(row.values()) for row in rows])
+        if not rows:
+            return
+        write_csv(self.folder / "tables" / "out_of_fold.csv", list(rows[0]), [list(row.values()) for row in rows])
+        overlaps = [float(row["dice"]) for row in rows if row["dice"]]
+        summary = {"folds_finished": [fold for fold in self.fold_numbers if self.finished(fold)], "patients": len(rows)}
+        summary["dice"] = round(sum(overlaps) / len(overlaps), 4) if overlaps else None
+        write_json(self.folder / "summary.json", summary)

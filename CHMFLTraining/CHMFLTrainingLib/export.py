@@ -11,17 +11,13 @@ import numpy as np
 from CHMFLPredictorLib import baseline, bundle, calibration, cautions, location, measurements, preprocessing, volumes
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.network import dm_log_odds
+from CHMFLPredictorLib.segmentation import segment
 
 from .cohort import Patient
 from .evaluation import cross_fitted, dice, metrics
 from .experiment import Run
 from .files import write_csv
 
-CITATION = (
-    "Vallieres M, Freeman CR, Skamene SR, El Naqa I. A radiomics model from joint FDG-PET and MRI texture features "
-    "for the prediction of lung metastases in soft-tissue sarcomas of the extremities. Phys Med Biol 2015;60:5471. "
-    "doi:10.7937/K9/TCIA.2015.7GO2GSKS (CC BY 3.0)"
-)
 THRESHOLD = {"value": 0.5, "chosen_by": "fixed before training: one half of a calibrated risk"}
 _LOG = logging.getLogger(__name__)
 
@@ -29,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 def export(run_folder: Path, output: Path, name: str, version: str) -> None:
     """Write the run's bundle to ``output``, the out-of-fold predictions beside the weights as ``out_of_fold.csv``."""
     run = Run(run_folder)
-    missing = [fold for fold in run.fold_numbers if not (run.fold_folder(fold) / "predictions.csv").exists()]
+    missing = [fold for fold in run.fold_numbers if not run.finished(fold)]
     if missing:
         raise BadInput(
             "run_unfinished", f"Folds {missing} of {run_folder} are not finished.", "Finish them with `train --resume`."
@@ -80,21 +76,32 @@ def _judge(run: Run, patient: Patient, network, fold: int) -> dict:
         "gtv_tlg": truth["tlg"],
     }
     centers = {
-        "automatic": location.find(pet, ct, settings.size_mm).center_ras,
+        "automatic": _automatic_center(patient, pet, ct, mask, settings),
         "mask": location.from_mask(mask).center_ras,
     }
     for how, center in centers.items():
         sample = preprocessing.prepare(pet, ct, center, settings)
-        log_odds, tumor = _forward(network, sample)
+        log_odds, probability = _forward(network, sample)
         row[f"{how}_log_odds"] = log_odds
         row[f"{how}_uptake"] = baseline.uptake(sample.suv, sample.grid.voxel_ml)
-        if tumor is not None:
-            segment = preprocessing.to_reference(tumor, sample.grid, ct) > 0.5
-            row[f"{how}_dice"] = _dice(segment, mask)
-            row[f"{how}_tlg"] = measurements.measure(segment, pet)["tlg"] or 0.0
+        if probability is not None:
+            found = segment(probability, sample, ct)[0]
+            row[f"{how}_dice"] = _dice(found, mask)
+            row[f"{how}_tlg"] = measurements.measure(found, pet)["tlg"] or 0.0
     row["observed"] = cautions.observe(pet, ct, sample) | cautions.observe_tumor(truth)
     _LOG.info("%s: log-odds %.2f, Dice %s", patient.patient_id, row["automatic_log_odds"], row.get("automatic_dice"))
     return row
+
+
+def _automatic_center(patient: Patient, pet, ct, mask, settings) -> tuple[float, float, float]:
+    """Where the box lies without help. A user would be asked for a point where the search refuses; so it is the mask's
+    center then, and the log says so.
+    """
+    try:
+        return location.find(pet, ct, settings.size_mm).center_ras
+    except BadInput as refused:
+        _LOG.warning("%s: %s The mask's center is taken.", patient.patient_id, refused.message)
+        return location.from_mask(mask).center_ras
 
 
 def _forward(network, sample) -> tuple[float, np.ndarray | None]:
@@ -102,8 +109,8 @@ def _forward(network, sample) -> tuple[float, np.ndarray | None]:
 
     with torch.inference_mode():
         dm_logits, segmentation = network(torch.from_numpy(sample.inputs[None]))
-    tumor = None if segmentation is None else segmentation.softmax(1)[0, 1].numpy()
-    return float(dm_log_odds(dm_logits)), tumor
+    probability = None if segmentation is None else segmentation.softmax(1)[0, 1].numpy()
+    return float(dm_log_odds(dm_logits)), probability
 
 
 def _dice(segment, mask) -> float:
@@ -148,8 +155,8 @@ def _card(run: Run, rows: list[dict], name: str, version: str) -> tuple[dict, li
         "network": run.preset.network.to_dict(),
         "preprocessing": run.preset.preprocessing.to_dict(),
         "training": {
-            "cohort": "Soft-tissue-Sarcoma (TCIA)",
-            "citation": CITATION,
+            "cohort": run.config["about"]["cohort"],
+            "citation": run.config["about"]["citation"],
             "patients": len(rows),
             "folds": len(run.fold_numbers),
             "epochs": run.training.epochs,
@@ -162,7 +169,7 @@ def _card(run: Run, rows: list[dict], name: str, version: str) -> tuple[dict, li
         "baseline": baseline.fit_baseline(_column(rows, "automatic_uptake")[:, 0], labels),
         "out_of_fold": {"risk": risk.round(4).tolist(), "dm": labels.tolist()},
         "input_ranges": cautions.input_ranges(observed),
-        "license": "Apache-2.0; trained on data under CC BY 3.0",
+        "license": f"Apache-2.0; license of the training data: {run.config['about']['license']}",
     }
     table = [
         {**_rounded(row), "risk": round(float(r), 4), "baseline_risk": round(float(b), 4)}

@@ -10,15 +10,17 @@ import numpy as np
 from CHMFLPredictorLib.errors import BadInput
 
 from .cohort import Patient
-from .files import read_csv
+from .files import read_csv, write_csv
 
 
 def read_folds(path: Path, repeat: int, patients: list[Patient]) -> dict[str, int]:
-    """Fold of each patient in one repeat. BadInput where a patient is unknown, stands twice, or has no label."""
-    rows = [row for row in read_csv(path) if int(row["repeat"]) == repeat]
+    """Fold of each patient in one repeat. BadInput where the file is no table of folds, or a patient is unknown, stands
+    twice, or has no label.
+    """
+    rows = [row for row in _rows(path) if row[0] == repeat]
     if not rows:
         raise BadInput("folds_repeat", f"{path} has no repeat {repeat}.", "Choose one of its repeats.")
-    folds = {row["patient_id"]: int(row["fold"]) for row in rows}
+    folds = {patient_id: fold for _, patient_id, fold in rows}
     known = {patient.patient_id: patient.label for patient in patients}
     unusable = sorted(name for name in folds if known.get(name) is None)
     if unusable or len(folds) != len(rows):
@@ -27,6 +29,21 @@ def read_folds(path: Path, repeat: int, patients: list[Patient]) -> dict[str, in
             "folds_patients", f"The folds {path} do not fit the cohort: {what}.", "Use the folds made for this cohort."
         )
     return folds
+
+
+def _rows(path: Path) -> list[tuple[int, str, int]]:
+    try:
+        return [(int(row["repeat"]), row["patient_id"], int(row["fold"])) for row in read_csv(path)]
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        text = f"The folds {path} cannot be read: {error!r}."
+        raise BadInput(
+            "folds_unreadable", text, "Give a CSV file with the columns repeat, patient_id, fold."
+        ) from error
+
+
+def write_folds(path: Path, folds: dict[str, int]) -> None:
+    """Write one repeat, number 0."""
+    write_csv(path, ["repeat", "patient_id", "fold"], [[0, name, fold] for name, fold in sorted(folds.items())])
 
 
 def draw_folds(patients: list[Patient], count: int, seed: int) -> dict[str, int]:

@@ -6,6 +6,8 @@ training patient become feature vectors once, and the three fully connected laye
 
 from __future__ import annotations
 
+import copy
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,19 +19,24 @@ from torch.nn import functional
 from .augmentation import Augmentation, augment
 from .samples import Crop
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class HeadConfig:
     """How the head is trained on its own.
 
     :param views: random views of each patient.
-    :param decay: decoupled weight decay.
+    :param decays: decoupled weight decays to choose from, by cross-validation inside the training patients.
+    :param inner_folds: folds of that cross-validation.
+    :param measurements: weight of the tumor measurements beside the DM term.
     """
 
     views: int = 6
     steps: int = 300
     learning_rate: float = 1e-3
-    decay: float = 1.0
+    decays: tuple[float, ...] = (1.0, 10.0, 30.0, 100.0)
+    inner_folds: int = 5
     measurements: float = 1.0
 
 
@@ -49,7 +56,43 @@ def feature_vectors(
     return torch.stack(vectors)
 
 
-def fit_head(head: Head, vectors: torch.Tensor, labels, measurements, config: HeadConfig, seed: int) -> float:
+def choose_decay(head: Head, vectors: torch.Tensor, labels, measurements, config: HeadConfig, seed: int) -> float:
+    """The weight decay with the least log loss on patients left out, within the training patients.
+
+    All arrays hold ``config.views`` views of the patients, all first views first; ``head`` is not changed.
+    """
+    if len(config.decays) == 1:
+        return config.decays[0]
+    patients = len(labels) // config.views
+    inner = _inner_folds(np.asarray(labels)[:patients], config.inner_folds, seed)
+    inner = np.tile(inner, config.views)
+    losses = []
+    for decay in config.decays:
+        loss = 0.0
+        for fold in np.unique(inner):
+            test = torch.from_numpy(inner == fold)
+            trial = copy.deepcopy(head)
+            fit_head(trial, vectors[~test], labels[inner != fold], measurements[inner != fold], config, decay, seed)
+            with torch.no_grad():
+                target = torch.as_tensor(labels[inner == fold], device=vectors.device)
+                loss += float(functional.cross_entropy(trial.layers(vectors[test])[0], target, reduction="sum"))
+        losses.append(loss / len(labels))
+    _LOG.info("log loss by weight decay: %s", dict(zip(config.decays, np.round(losses, 4).tolist(), strict=True)))
+    return config.decays[int(np.argmin(losses))]
+
+
+def _inner_folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """A fold for each patient, with equal shares of both outcomes."""
+    random, folds = np.random.default_rng(seed), np.zeros(len(labels), int)
+    for label in (0, 1):
+        members = random.permutation(np.flatnonzero(labels == label))
+        folds[members] = np.arange(len(members)) % count
+    return folds
+
+
+def fit_head(
+    head: Head, vectors: torch.Tensor, labels, measurements, config: HeadConfig, decay: float, seed: int
+) -> float:
     """Train the head in place; returns the last loss.
 
     :param vectors: (n, features); they are scaled to unit variance here, and the scale ends up in the first layer.
@@ -61,7 +104,7 @@ def fit_head(head: Head, vectors: torch.Tensor, labels, measurements, config: He
     measurements = torch.as_tensor(np.asarray(measurements), dtype=x.dtype, device=x.device)
     torch.manual_seed(seed)
     torch.nn.init.kaiming_normal_(head.first.weight, nonlinearity="relu")
-    optimizer = torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=config.decay)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     head.train()
     for _ in range(config.steps):

@@ -19,7 +19,7 @@ from CHMFLPredictorLib.presets import Preset
 from .augmentation import Augmentation, augment
 from .evaluation import dice
 from .files import read_csv, write_bytes, write_csv
-from .head_training import HeadConfig, feature_vectors, fit_head
+from .head_training import HeadConfig, choose_decay, feature_vectors, fit_head
 from .losses import LossConfig, segmentation_loss, total_loss
 from .samples import Crop, center_crop
 
@@ -64,7 +64,7 @@ class TrainingConfig:
         """The inverse of :meth:`to_dict`."""
         nested = {"loss": LossConfig(**values["loss"]), "augmentation": Augmentation(**values["augmentation"])}
         nested["patch"] = values["patch"] and tuple(values["patch"])
-        nested["head"] = values["head"] and HeadConfig(**values["head"])
+        nested["head"] = values["head"] and HeadConfig(**{**values["head"], "decays": tuple(values["head"]["decays"])})
         return cls(**{**values, **nested})
 
 
@@ -127,11 +127,6 @@ class FoldTraining:
             self._train_head()
         write_bytes(self.folder / "network.pt", _saved(self.network.state_dict()))
         self._predict()
-
-    @property
-    def finished(self) -> bool:
-        """True when the predictions of the held-out patients are on disk."""
-        return (self.folder / "predictions.csv").exists()
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one. A damaged one is refused by name."""
@@ -224,8 +219,9 @@ class FoldTraining:
         vectors = feature_vectors(self.network, self.crops, settings, limits, config.views, seed, self.device)
         labels = np.tile([crop.label for crop in self.crops], config.views)
         measured = np.tile(self._measurements(self.crops), (config.views, 1))
-        loss = fit_head(self.network.head, vectors, labels, measured, config, seed=self.fold)
-        _LOG.info("fold %d head: loss %.4f", self.fold, loss)
+        decay = choose_decay(self.network.head, vectors, labels, measured, config, seed=self.fold)
+        loss = fit_head(self.network.head, vectors, labels, measured, config, decay, seed=self.fold)
+        _LOG.info("fold %d head: weight decay %g, loss %.4f", self.fold, decay, loss)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -14,6 +14,7 @@ THREADS = 2
 # Before torch is loaded: tests run beside other work and must not ask for every core.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, str(THREADS))
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait must not burn the core that another one needs
 for _folder in ("CHMFLPredictor", "CHMFLTraining", "Testing"):
     _path = str(REPOSITORY / _folder)
     if _path not in sys.path:

@@ -26,7 +26,8 @@ def count(path):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
-    for name in ("pet", "ct", "output", "progress", "device", "model", "segmentation"):
+    names = ("pet-name", "ct-name", "segmentation-name")
+    for name in ("pet", "ct", "output", "progress", "device", "model", "segmentation", *names):
         parser.add_argument(f"--{name}")
     parser.add_argument("--center", nargs=3, type=float)
     parser.add_argument("--risk-only", action="store_true")
@@ -58,6 +59,7 @@ def main():
             "pet": {key: pet.GetMetaData(key) for key in ("chmfl_modality", "chmfl_units") if pet.HasMetaDataKey(key)},
             "ct": {key: ct.GetMetaData(key) for key in ("chmfl_modality", "chmfl_units") if ct.HasMetaDataKey(key)},
             "mask_voxels": count(arguments.segmentation),
+            "names": [arguments.pet_name, arguments.ct_name, arguments.segmentation_name],
             "folder": str(output.parent), "model": arguments.model,
         },
     }  # fmt: skip

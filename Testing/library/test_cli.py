@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from CHMFLPredictorLib import __version__, failures, model_loader
-from CHMFLPredictorLib.cli import main
+from CHMFLPredictorLib import __version__, backends, failures, model_loader
+from CHMFLPredictorLib.cli import ENGINES, main
 from CHMFLPredictorLib.errors import ChmflError, OutOfMemory
 from CHMFLPredictorLib.protocol import STAGES, BarProgress
 from small_patient import predict_arguments, run, small  # noqa: F401
@@ -73,6 +73,7 @@ def test_help_names_every_option_and_exit_code(capsys):
         "--progress",
         "--batch",
         "--threads",
+        "--engine",
         "--verbose",
         "3 canceled",
         "4 out of memory",
@@ -81,6 +82,19 @@ def test_help_names_every_option_and_exit_code(capsys):
     ):
         assert word in text, word
     assert max(map(len, text.splitlines())) <= 120
+    assert "--pet-name" not in text and ENGINES == backends.ENGINES
+
+
+def test_without_arguments_it_shows_the_help():
+    done = child()
+    assert done.returncode == 2 and done.stderr == ""
+    assert "usage: python -m CHMFLPredictorLib" in done.stdout and "predict one patient" in done.stdout
+
+
+def test_person_sees_the_code_of_an_error_and_the_hint_below(tmp_path, capsys):
+    assert main(["predict", "--pet", "a.nii.gz", "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said == "Error (command_line): --ct must be given.\nGive --pet and --ct, or --batch.\n"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +132,15 @@ def test_person_sees_few_lines(small, tiny_bundle, tmp_path, capsys):  # noqa: F
     assert "Risk of distant metastases 0." in seen.out and "ml" in seen.out and str(tmp_path / "out") in seen.out
     assert "Reading PET and CT" in seen.err and "Traceback" not in seen.err
     assert len(seen.out.splitlines()) <= 5 and len(seen.err.splitlines()) <= 20
+
+
+def test_engine(small, tiny_bundle, tmp_path, capsys, monkeypatch):  # noqa: F811
+    arguments = [*predict_arguments(small, tiny_bundle, tmp_path / "out"), "--risk-only", "--device", "cpu"]
+    code, events = run(capsys, *arguments, "--engine", "eager")
+    assert code == 0 and events[-1]["result"]["engine"] == "eager"
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    code, events = run(capsys, *arguments, "--engine", "openvino")
+    assert code == 5 and events[-1]["code"] == "openvino_missing" and "leave out --engine" in events[-1]["hint"]
 
 
 def test_none_says_nothing_on_the_way(small, tiny_bundle, tmp_path, capsys):  # noqa: F811

@@ -23,7 +23,7 @@ CALLS = {
     "preprocess": "prediction.prepare",
     "model": "bundle.Bundle.networks",
     "risk": "prediction.calibrated_risk",
-    "segmentation": "prediction.on_reference",
+    "segmentation": "prediction.segment",
     "relevance": "relevance.relevance_map",
     "write": "pictures.slices_picture",
 }

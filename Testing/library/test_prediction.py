@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CHMFLPredictorLib import cautions
+from CHMFLPredictorLib import cautions, location, volumes
 from CHMFLPredictorLib.baseline import uptake
 from CHMFLPredictorLib.bundle import load_bundle
 from CHMFLPredictorLib.calibration import sigmoid
 from CHMFLPredictorLib.errors import BadInput, Canceled
-from CHMFLPredictorLib.prediction import predict
+from CHMFLPredictorLib.prediction import Inputs, Predictor, predict
 from CHMFLPredictorLib.preprocessing import Grid, Preprocessing, Sample, prepare, to_reference
 from CHMFLPredictorLib.protocol import STAGES, Progress
 from CHMFLPredictorLib.segmentation import keep_main_lesion, on_reference
@@ -57,6 +57,7 @@ def test_files_and_result(predicted):
         "device",
         "engine",
         "inputs",
+        "units",
         "timings_s",
         "warnings",
         "software",
@@ -66,6 +67,8 @@ def test_files_and_result(predicted):
         "high" if result["risk"] >= result["threshold"] else "low"
     )
     assert {"volume_ml", "suv_max", "suv_mean", "tlg", "longest_diameter_mm"} == set(result["tumor"])
+    assert {"risk", "timings_s", "center_ras_mm", "size_mm", *result["tumor"]} == set(result["units"])
+    assert (result["units"]["tlg"], result["units"]["volume_ml"]) == ("SUV ml", "ml")
     assert result["box"]["found_by"] == "automatic" and result["box"]["size_mm"] == [192.0, 192.0, 192.0]
     assert "not for clinical use" in (folder / "report.html").read_text(encoding="utf-8").lower()
     assert events[-1]["event"] == "result" and events[-1]["result"] == result
@@ -131,7 +134,7 @@ def test_point_mask_and_automatic(small, lively_bundle, tmp_path):  # noqa: F811
     center = [float(c) for c in center_of(mask)]
     common = {"model": lively_bundle, "risk_only": True}
     pair = (small / "PET.nii.gz", small / "CT.nii.gz")
-    pointed = predict(*pair, tmp_path / "a", center=center, **common)
+    pointed = predict(*pair, tmp_path / "a", center=np.array(center), **common)
     masked = predict(*pair, tmp_path / "b", segmentation=mask, **common)
     assert (pointed["box"]["found_by"], masked["box"]["found_by"]) == ("point", "mask")
     assert pointed["box"]["center_ras_mm"] == pytest.approx(center, abs=0.01)
@@ -181,6 +184,46 @@ def test_dicom_and_nifti_of_a_real_patient_agree(sts, lively_bundle, tmp_path, p
     assert series["baseline_risk"] == pytest.approx(files["baseline_risk"], abs=0.005)
     assert "pet_units_assumed" in [w["code"] for w in files["warnings"]]
     assert "pet_units_assumed" not in [w["code"] for w in series["warnings"]]
+
+
+def test_names_stand_for_the_files(small, lively_bundle, tmp_path, monkeypatch):  # noqa: F811
+    """Whoever hands over temporary files finds none of their paths in the results: not even in a warning."""
+    pair = (str(small / "PET.nii.gz"), str(small / "CT.nii.gz"))
+    names = {"pet": "7: PT <WB>", "ct": "7: CT", "segmentation": "unused"}
+    predictor, read = Predictor(lively_bundle, "cpu"), volumes.read_pair
+
+    def read_with_a_warning(pet, ct):
+        *images, found = read(pet, ct)
+        return *images, [*found, cautions.warning("odd", f"The PET '{pet}' is odd.")]
+
+    monkeypatch.setattr(volumes, "read_pair", read_with_a_warning)
+    result = predictor.predict(Inputs(*pair, names=names), tmp_path / "out", risk_only=True)
+    assert result["inputs"]["pet"] == {"name": "7: PT <WB>"} and result["inputs"]["ct"] == {"name": "7: CT"}
+    assert {"code": "odd", "text": "The PET '7: PT <WB>' is odd."} in result["warnings"]
+    for name in ("result.json", "report.html"):
+        assert str(small) not in (tmp_path / "out" / name).read_text(encoding="utf-8"), name
+    assert "7: PT &lt;WB&gt;" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        predictor.predict(Inputs(*reversed(pair), names=names), tmp_path / "swapped", risk_only=True)
+    assert "7: CT" in caught.value.message and str(small) not in str(caught.value)
+
+
+def test_a_hot_organ_is_told_once(small, lively_bundle, tmp_path, monkeypatch):  # noqa: F811
+    def found(*texts):
+        return [cautions.warning("hot_organ_in_box", text) for text in texts]
+
+    find = location.find
+
+    def find_with_organs(*arguments):
+        place = find(*arguments)
+        place.warnings[:] = found("The bladder.", "The brain.")
+        return place
+
+    monkeypatch.setattr(location, "find", find_with_organs)
+    monkeypatch.setattr(cautions, "judge_segmentation", lambda *_: found("Something hot."))
+    result = predict(small / "PET.nii.gz", small / "CT.nii.gz", tmp_path / "out", model=lively_bundle)
+    hot = [w["text"] for w in result["warnings"] if w["code"] == "hot_organ_in_box"]
+    assert hot == ["The bladder.", "The brain."]
 
 
 # The segmentation ----------------------------------------------------------------------------------------------------
@@ -272,6 +315,14 @@ def test_ranges():
     found = cautions.outside_ranges(seen, ranges)
     assert codes(found) == ["pet_voxel_mm_outside_range", "box_suv_max_outside_range", "box_filled_outside_range"]
     assert "8 mm" in found[0]["text"] and "4 to 5.5" in found[0]["text"]
+
+
+def test_an_implausible_tumor_needs_no_range():
+    assert codes(cautions.outside_ranges({"tumor_volume_ml": 2900.0}, {})) == []
+    found = cautions.outside_ranges({"tumor_volume_ml": 3200.0}, {})
+    assert codes(found) == ["tumor_implausible"] and "3200 ml" in found[0]["text"]
+    judged = cautions.outside_ranges({"tumor_volume_ml": 3200.0}, {"tumor_volume_ml": [1.0, 900.0]})
+    assert codes(judged) == ["tumor_volume_ml_outside_range"]
 
 
 def test_observations_of_an_image(small):  # noqa: F811

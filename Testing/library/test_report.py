@@ -93,13 +93,19 @@ def picture():
 def test_every_number_is_there_with_its_unit(picture):
     text = Page(report_html(RESULT, CARD, {"slices": picture})).text
     risk = ["62%", "44% to 80%", "71%, agrees", "50%", "high: at or above", "3, 51% to 70%"]
-    tumor = ["221 ml", "11.1 g/ml", "6.4 g/ml", "1420 SUV·ml", "112 mm"]
+    tumor = ["221 ml", "11.1 g/ml", "6.4 g/ml", "1420 SUV ml", "112 mm"]
     box = ["R 61 mm, P 25 mm, S 4 mm", "192 × 192 × 240 mm", "automatic search", "patient 7/PET.nii.gz"]
     scores = ["0.73 (0.59 to 0.87)", "0.80 (0.67 to 0.91)", "0.71", "lower than that of the simple baseline"]
     model = ["compact 1.2.3", "CHMFL", "48 patients", "Apache-2.0", "fixed beforehand", "log total uptake", "ab" * 32]
     run = ["OpenVINO 2026.1", "to risk 2.5 s", "torch 2.13.0", "Vallières M, 2015"]
     assert [value for value in risk + tumor + box + scores + model + run if value not in text] == []
     assert "not available" not in text
+
+
+def test_an_image_from_a_scene_has_its_name():
+    result = {**RESULT, "inputs": {"pet": {"name": "7: PT <WB>"}, "ct": {"path": "/data/patient 7/CT.nii.gz"}}}
+    text = Page(report_html(result, CARD, {})).text
+    assert "7: PT <WB>" in text and "patient 7/CT.nii.gz" in text
 
 
 def test_says_at_the_top_and_on_every_printed_page_what_it_is_not(picture):

@@ -1,7 +1,10 @@
 """The script for a fresh machine, without installing anything: what it checks, says and reuses."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import environment
@@ -171,3 +174,77 @@ def test_predict_tells_what_is_wrong(tmp_path, capsys):
     assert predict_sample.main(["--pet", str(broken), "--ct", str(broken), "--output", str(tmp_path / "out")]) == 2
     assert "volume_unreadable" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+# Stopped -------------------------------------------------------------------------------------------------------------
+
+# Starts run.py with the packages of this Python and a child of the test's; a shell in the background ignores SIGINT.
+RUN = """
+import signal, sys
+sys.path.insert(0, sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import environment, run
+environment.missing_packages, environment.ensure = lambda: [], lambda: sys.executable
+run.SCRIPTS["predict"] = sys.argv[2]
+sys.exit(run.main(["predict", *sys.argv[3:]]))
+"""
+SLOW_TO_CLEAN_UP = """
+import pathlib, signal, sys, time
+def stop(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGTERM, stop)
+try:
+    print("started", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(1)
+    pathlib.Path(sys.argv[1]).unlink()
+    sys.exit(3)
+"""
+
+
+def started(word, *arguments, **options) -> subprocess.Popen:
+    """Run ``run.py predict`` in a process group of its own, like a terminal's, until it has said a word."""
+    command = [sys.executable, "-c", RUN, str(TESTING), *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, **options)
+    if not any(word in line for line in process.stdout):
+        pytest.fail(f"it ended with exit code {process.wait()} before it said {word!r}")
+    return process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_run_waits_for_a_stopped_child(tmp_path, number, to_all):
+    child, image = tmp_path / "child.py", tmp_path / "image"
+    child.write_text(SLOW_TO_CLEAN_UP)
+    image.write_text("of a patient")
+    process = started("started", child, image)
+    try:
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        assert process.wait(30) == 3
+        assert not image.exists()
+    finally:
+        process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_impatient_interrupt_leaves_no_patient_image(tiny_bundle, tmp_path):
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    temporary, output = tmp_path / "temporary", tmp_path / "out"
+    temporary.mkdir()
+    arguments = ("--model", tiny_bundle, "--device", "cpu", "--output", output)
+    environ = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    process = started("Predicting from", TESTING / "predict_sample.py", *arguments, env=environ)
+    try:
+        until = time.monotonic() + 60
+        while not list(temporary.glob("chmfl-*/CT.nrrd")):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.02)
+        for _ in range(3):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.3)
+        assert process.wait(60) == 3
+        assert list(temporary.iterdir()) == [] and not output.exists()
+    finally:
+        process.kill()

@@ -239,6 +239,7 @@ def test_what_the_nodes_say(pair, scene):
     assert float(row["Risk of DM"]) == 0.7 and float(row["Risk, high end"]) == 0.9 and row["Label"] == "high"
     assert float(row["Tumor volume [ml]"]) == 12.5 and row["SUVmean [g/ml]"].lower() == "nan"
     assert table.GetColumnUnitLabel("Tumor volume [ml]") == "ml"
+    assert float(row["TLG [SUV ml]"]) == 50.0 and table.GetColumnUnitLabel("TLG [SUV ml]") == "SUV ml"
     assert nodes_and_files.stored_result(table) == prediction.result
     assert list(box.GetCenterWorld()) == pytest.approx([1.5, 2.5, -3.5])
     assert list(box.GetSize()) == pytest.approx([192.0, 192.0, 240.0])
@@ -261,6 +262,7 @@ def test_the_child_hears_what_was_chosen(pair, scene, tmp_path):
     seen = predict_in_scene(pet, ct, options, launcher=fake).result["seen"]
     assert seen["pet"] == {"chmfl_modality": "PT", "chmfl_units": "SUV"} and seen["ct"] == {"chmfl_modality": "CT"}
     assert seen["mask_voxels"] == voxels > 0
+    assert seen["names"] == [pet.GetName(), ct.GetName(), f"{known.GetName()}, segment Tumor (CFL)"]
     assert seen["model"] == str(tmp_path / "mödel")
     assert not Path(seen["folder"]).exists()
     with pytest.raises(ChmflError) as caught:
@@ -433,7 +435,7 @@ def test_results_survive_saving_and_loading(pair, scene, tmp_path):
 
 
 def test_the_real_command_line_on_the_phantom(scene, manner, phantom, tiny_bundle, tmp_path):
-    pet = slicer_headless.load_volume(phantom / "PET.nii.gz", "PET")
+    pet = slicer_headless.load_volume(phantom / "PET.nii.gz", "--PET von Prüfung")
     ct = slicer_headless.load_volume(phantom / "CT.nii.gz", "CT")
     truth = sitk.GetArrayFromImage(sitk.ReadImage(str(phantom / "mask.nii.gz")))
     events, output = [], tmp_path / "out"
@@ -449,8 +451,12 @@ def test_the_real_command_line_on_the_phantom(scene, manner, phantom, tiny_bundl
     inside = np.argwhere(truth).mean(axis=0)[::-1]
     lines = world_ras(ct, inside) - np.array(prediction.result["box"]["center_ras_mm"])
     assert np.all(np.abs(lines) <= np.array(prediction.result["box"]["size_mm"]) / 2)
-    assert json.loads((output / "result.json").read_text(encoding="utf-8"))["risk"] == prediction.result["risk"]
+    assert json.loads((output / "result.json").read_text(encoding="utf-8")) == prediction.result
     assert leftovers(tmp_path) == []
+    inputs = prediction.result["inputs"]
+    assert inputs == {"pet": {"name": "--PET von Prüfung"}, "ct": {"name": "CT"}}
+    told = [path.read_text(encoding="utf-8") for path in output.glob("*.[jh]*")] + [prediction.report]
+    assert len(told) == 3 and not any("chmfl-" in text or str(tmp_path) in text for text in told)
 
 
 def test_cancel_of_the_real_command_line(scene, manner, phantom, tiny_bundle, tmp_path):

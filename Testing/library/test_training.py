@@ -12,7 +12,7 @@ from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.phantom import write_phantom
 from CHMFLPredictorLib.presets import PRESETS
 from CHMFLTrainingLib import cli
-from CHMFLTrainingLib.cohort import read_cohort, sts_cohort
+from CHMFLTrainingLib.cohort import about_cohort, read_cohort, sts_cohort
 from CHMFLTrainingLib.evaluation import auc, auc_interval, cross_fitted, dice, fit_logistic, metrics
 from CHMFLTrainingLib.folds import draw_folds, read_folds
 from CHMFLTrainingLib.samples import MARGIN, Crop, center_crop, load_crop
@@ -87,6 +87,7 @@ def test_sts_cohort_has_the_papers_patients(sts, tmp_path):
     patients = read_cohort(tmp_path / "c.csv")
     labels = [patient.label for patient in patients]
     assert (len(labels), labels.count(1), labels.count(0), labels.count(None)) == (51, 24, 24, 3)
+    assert "Vallieres" in about_cohort(tmp_path / "c.csv")["citation"]
     assert [p.patient_id for p in patients] == [p.patient_id for p in sts_cohort(sts)]
     folds = read_folds(sts / "folds.csv", 0, patients)
     assert sorted(folds.values()) == sorted(list(range(6)) * 8)
@@ -99,6 +100,37 @@ def test_folds_of_strangers_are_refused(cohort, tmp_path):
         read_folds(path, 0, read_cohort(cohort / "cohort.csv"))
     with pytest.raises(BadInput, match="no repeat 7"):
         read_folds(path, 7, [])
+
+
+@pytest.mark.parametrize("text", ["repeat;patient_id;fold\n0;P0;0\n", "repeat,patient_id,fold\n0,P0,first\n", None])
+def test_files_that_are_no_folds_are_refused(cohort, tmp_path, text, capsys):
+    path = tmp_path / "folds.csv"
+    if text:
+        path.write_text(text)
+    code = cli.main(
+        ["train", "--cohort", str(cohort / "cohort.csv"), "--folds", str(path), "--output", str(tmp_path / "run")]
+    )
+    assert code == 2 and "folds_unreadable" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_gpu_that_is_not_there_is_refused(cohort, tmp_path, capsys):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert (
+        cli.main(["train", "--cohort", str(cohort / "cohort.csv"), "--output", str(tmp_path), "--device", "cuda"]) == 2
+    )
+    assert "gpu_absent" in capsys.readouterr().err
+
+
+def test_run_without_folds_draws_them_and_keeps_its_settings(cohort, tmp_path):
+    from CHMFLTrainingLib.experiment import Run
+
+    made = Run.create(tmp_path / "run", cohort / "cohort.csv", None, "smoke", voxel_mm=4.0, epochs=7)
+    opened = Run(tmp_path / "run")
+    assert opened.folds == made.folds and sorted(opened.folds) == [f"P{n}" for n in range(6)]
+    assert (opened.preset.preprocessing.voxel_mm, opened.training.epochs) == (4.0, 7)
 
 
 def test_drawn_folds_are_equal_and_balanced(sts):
@@ -318,7 +350,7 @@ def test_export_makes_a_bundle_that_predicts_as_the_folds_did(cohort, run, tmp_p
 
 
 def test_network_learns_a_planted_signal():
-    """Thirty steps on two patients that differ in uptake: the head must tell them apart, which it cannot before."""
+    """Forty steps on two patients that differ in uptake: the head must tell them apart, which it cannot before."""
     import torch
     from CHMFLPredictorLib.network import build_network, dm_log_odds
     from CHMFLTrainingLib.losses import LossConfig, total_loss
@@ -332,23 +364,29 @@ def test_network_learns_a_planted_signal():
     inputs = torch.from_numpy(np.stack([view[0] for view in views])).contiguous(memory_format=layout)
     tumor = torch.from_numpy(np.stack([view[1] for view in views]).astype(np.int64))
     targets = (torch.tensor([1, 0]), torch.zeros(2, 2), tumor, torch.ones_like(tumor, dtype=torch.bool))
-    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
-    assert np.ptp(dm_log_odds(network(inputs)[0]).detach().numpy()) == 0
-    for _ in range(30):
+    rates = ((network.pet, 1e-2), (network.ct, 1e-2), (network.decoder, 1e-2), (network.head, 3e-3))
+    optimizer = torch.optim.Adam([{"params": part.parameters(), "lr": rate} for part, rate in rates])
+
+    def overlap(segmentation):
+        return dice((segmentation[0, 1] > segmentation[0, 0]).numpy(), tumor[0].numpy())
+
+    dm, segmentation = network(inputs)
+    assert np.ptp(dm_log_odds(dm).detach().numpy()) == 0 and overlap(segmentation.detach()) < 0.05
+    for _ in range(40):
         features = network.encode(inputs)
         loss = total_loss((*network.head(features), network.decode(features)), targets, LossConfig(dice=True))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    network.head.eval()  # no dropout; the batch's own statistics stay
     dm, segmentation = network(inputs)
     log_odds = dm_log_odds(dm).detach()
-    assert log_odds[0] > 0.5 and log_odds[1] < -0.5
-    assert dice((segmentation[0, 1] > segmentation[0, 0]).numpy(), tumor[0].numpy()) > 0.7
+    assert log_odds[0] - log_odds[1] > 1
+    assert overlap(segmentation.detach()) > 0.4
 
 
 def test_head_alone_learns_a_planted_signal_and_stays_at_chance_on_noise():
-    """The staged head: eight informative features among 160 predict new patients; without them it is left with chance.
-    """
+    """Eight informative features among 160 predict new patients; without them the staged head is left with chance."""
     import torch
     from CHMFLPredictorLib.network import build_network, dm_log_odds
     from CHMFLTrainingLib.head_training import HeadConfig, fit_head
@@ -361,10 +399,10 @@ def test_head_alone_learns_a_planted_signal_and_stays_at_chance_on_noise():
         x = random.normal(size=(120, head.first.in_features)).astype(np.float32) * 3 + 10
         x[:, :8] += planted * 6 * labels[:, None]
         measured = np.stack([labels, labels], axis=1) * 2.0 - 1 if planted else random.normal(size=(120, 2))
-        fit_head(head, torch.from_numpy(x[:60]), labels[:60], measured[:60], HeadConfig(steps=150), seed=0)
+        fit_head(head, torch.from_numpy(x[:60]), labels[:60], measured[:60], HeadConfig(steps=150), decay=1.0, seed=0)
         with torch.no_grad():
             found = auc(labels[60:], dm_log_odds(head.layers(torch.from_numpy(x[60:]))[0]).numpy())
-        assert found > 0.95 if planted else 0.3 < found < 0.7
+        assert found > 0.9 if planted else 0.3 < found < 0.7
 
 
 def test_staged_training_runs_and_resumes(cohort, tmp_path, monkeypatch):
@@ -378,12 +416,12 @@ def test_staged_training_runs_and_resumes(cohort, tmp_path, monkeypatch):
         epochs=1,
         patch=(16, 16, 32),
         loss=LossConfig(dice=True),
-        head=HeadConfig(2, 20),
+        head=HeadConfig(2, 20, decays=(1.0, 30.0), inner_folds=2),
     )
     monkeypatch.setitem(training.TRAINING_PRESETS, "smoke", staged)
     assert train(cohort, tmp_path / "one", "--fold", "1") == 0
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "fit_head", killed)
@@ -392,3 +430,18 @@ def test_staged_training_runs_and_resumes(cohort, tmp_path, monkeypatch):
     assert train(cohort, tmp_path / "two", "--fold", "1", "--resume") == 0
     name = "CHMFL/repeat_0/fold_1/predictions.csv"
     assert (tmp_path / "one" / name).read_text() == (tmp_path / "two" / name).read_text()
+
+
+def test_decay_is_chosen_on_patients_left_out():
+    """Where features are noise, the strongest decay has the least log loss; the choice leaves the head as it was."""
+    import torch
+    from CHMFLPredictorLib.network import build_network
+    from CHMFLTrainingLib.head_training import HeadConfig, choose_decay
+
+    torch.manual_seed(0)
+    head = build_network(PRESETS["smoke"].network).head
+    before = head.first.weight.detach().clone()
+    labels, config = np.tile([0, 1], 40), HeadConfig(2, 100, decays=(0.0, 300.0), inner_folds=2)
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(80, head.first.in_features)).astype(np.float32))
+    assert choose_decay(head, x, labels, np.zeros((80, 2), np.float32), config, seed=0) == 300.0
+    assert torch.equal(before, head.first.weight)
