@@ -130,9 +130,10 @@ def _load(options):
 
             print("Making a digital PET-CT phantom of a thigh with a tumor ...")
             write_phantom(Path(folder))
-            paths = {"PET": Path(folder, "PET.nii.gz"), "CT": Path(folder, "CT.nii.gz")}
+            paths = {"phantom PET": Path(folder, "PET.nii.gz"), "phantom CT": Path(folder, "CT.nii.gz")}
         else:
-            paths = {"PET": _as_file(options.pet, "PET", folder), "CT": _as_file(options.ct, "CT", folder)}
+            given = (("PET", options.pet), ("CT", options.ct))
+            paths = {f"{role} {path.resolve().name}": _as_file(path, role, folder) for role, path in given}
         try:
             pet_node, ct_node = (slicer_headless.load_volume(path, name) for name, path in paths.items())
         except OSError as error:
