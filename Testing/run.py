@@ -51,9 +51,11 @@ def hand_over(command: list[str]) -> int:
 
     Ctrl-C reaches the command by itself, from the terminal that it shares; the other signals are passed on.
     """
-    child, early = None, []
+    child, early, stopped = None, [], False
 
     def stop(number, frame):
+        nonlocal stopped
+        stopped = True
         if child is None:
             early.append(number)
         elif number != signal.SIGINT:
@@ -70,7 +72,8 @@ def hand_over(command: list[str]) -> int:
         code = child.wait()
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # who was stopped ends here; one more Ctrl-C must not change the exit code
+            signal.signal(number, signal.SIG_IGN if stopped else handler)
     return 128 - code if code < 0 else code  # a command that a signal ended, as a shell tells it
 
 
