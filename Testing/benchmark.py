@@ -149,15 +149,15 @@ def measure_preset(preset: str, threads: int, repeats: int) -> dict:
             times[engine]["risk"].append(middle - begin)
             times[engine]["segmentation"].append(time.perf_counter() - middle)
             log(f"  {preset} {number + 1}/{repeats} {engine}: {time.perf_counter() - begin:.2f} s")
-    return {"auto": auto_engine(preset), **{engine: summary(times[engine], times["eager"]) for engine in backends}}
+    return {"auto": auto_engine(), **{engine: summary(times[engine], times["eager"]) for engine in backends}}
 
 
-def auto_engine(preset: str) -> str:
+def auto_engine() -> str:
+    """The engine that a prediction on the CPU takes by itself."""
     import torch
-    from CHMFLPredictorLib.backends import _best_engine
-    from CHMFLPredictorLib.presets import PRESETS
+    from CHMFLPredictorLib.backends import best_engine
 
-    return _best_engine(PRESETS[preset].network, torch.device("cpu"))
+    return best_engine(torch.device("cpu"))
 
 
 def summary(times: dict, eager: dict) -> dict:

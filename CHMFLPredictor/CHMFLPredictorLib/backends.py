@@ -98,21 +98,16 @@ def open_backend(
     threads = threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     if engine == "auto":
-        engine = _best_engine(networks[0].config, place)
+        engine = best_engine(place)
     with _memory_errors():
         members = [_member(network, input_shape, place, engine, threads) for network in networks]
     return Backend(members, _describe(place, engine, threads), engine, threads, input_shape)
 
 
-def _best_engine(config, place: torch.device) -> str:
-    # Measured on two cores with AVX2, in CPU time against eager. Wide kernels (paper): PyTorch by Fourier transform 3
-    # times as fast, OpenVINO hardly faster, since direct convolution in float32 is the same work there. Narrow
-    # kernels (compact): OpenVINO 2.6 times as fast, folded PyTorch 1.1 times; compiling takes 0.1 s a graph and goes
-    # on while the images are read.
-    wide = config.constrained and config.decoder_kernel >= 5
-    if place.type == "cpu" and not wide and find_spec("openvino") is not None:
-        return "openvino"
-    return "torch"
+def best_engine(place: torch.device) -> str:
+    """The engine that "auto" means on a device."""
+    # Compiling takes 0.1 s a graph and goes on while the images are read.
+    return "openvino" if place.type == "cpu" and find_spec("openvino") is not None else "torch"
 
 
 def _member(network: nn.Module, input_shape: tuple[int, ...], place: torch.device, engine: str, threads: int):
@@ -134,9 +129,12 @@ def _openvino_member(network: nn.Module, input_shape: tuple[int, ...], place: to
         raise MissingDependency(
             "openvino_missing", "OpenVINO is not installed.", "Install it: pip install openvino; or leave out --engine."
         )
-    from .openvino_network import OpenvinoNetwork
+    from .openvino_network import OpenvinoNetwork, WideOpenvinoNetwork, has_bfloat16
 
-    return OpenvinoNetwork(network, input_shape, threads)
+    # Measured on two cores with AVX2 (Testing/benchmark.py), against eager: a wide network's segmentation 2.6 times as
+    # fast by Fourier transform, hardly faster in OpenVINO; in bfloat16 OpenVINO has the faster convolution.
+    wide = network.config.constrained and network.config.decoder_kernel >= 5 and not has_bfloat16()
+    return (WideOpenvinoNetwork if wide else OpenvinoNetwork)(network, input_shape, threads)
 
 
 def _device(device: str) -> torch.device:

@@ -151,13 +151,22 @@ def test_the_wide_networks_really_take_the_shortcut(monkeypatch):
 
     monkeypatch.setattr("CHMFLPredictorLib.cpu_network.fourier_convolution", counted)
     config = CONFIGS["fourier"]
-    opened(config, "auto").tumor_probability(random_inputs(config))
+    opened(config, "torch").tumor_probability(random_inputs(config))
     assert taken == [(1, 24, 24, 16, 8), (1, 24, 48, 32, 16)]
 
 
-def test_auto_takes_openvino_for_narrow_kernels_where_it_is_installed(monkeypatch):
-    assert opened(PAPER_LIKE, "auto").engine == "torch"
-    assert opened(SMOKE, "auto").engine == ("openvino" if find_spec("openvino") else "torch")
+def test_wide_network_gives_the_same_risk_after_a_segmentation():
+    """The risk's graph is let go for the segmentation and compiled again, from weights in another memory layout."""
+    pytest.importorskip("openvino")
+    inputs, backend = random_inputs(PAPER_LIKE), opened(PAPER_LIKE, "openvino")
+    before = backend.log_odds(inputs)
+    backend.tumor_probability(inputs)
+    assert np.allclose(backend.log_odds(inputs), before, atol=1e-4)
+
+
+def test_auto_takes_openvino_where_it_is_installed(monkeypatch):
+    for config in (PAPER_LIKE, SMOKE):
+        assert opened(config, "auto").engine == ("openvino" if find_spec("openvino") else "torch")
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     assert opened(SMOKE, "auto").engine == "torch"
     with pytest.raises(MissingDependency, match="OpenVINO is not installed"):
