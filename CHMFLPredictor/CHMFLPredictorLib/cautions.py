@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .preprocessing import Sample, mask_to_grid
+from .volume_checks import warning
 
 TOLERANCE = 0.1  # of a limit: the ends of a range seen in 48 patients are not sharp
 DISAGREEMENT = 0.2
@@ -129,11 +130,6 @@ def judge_mask(mask: sitk.Image, tumor: np.ndarray | None, sample: Sample) -> li
             text = f"The model's segmentation and the given mask hardly overlap (Dice {dice:.2f})."
             found.append(warning("segmentation_off_mask", text))
     return found
-
-
-def warning(code: str, text: str) -> dict:
-    """Return a warning as it stands in the result."""
-    return {"code": code, "text": text}
 
 
 def _face_cm2(tumor: np.ndarray, sample: Sample) -> float:

@@ -5,7 +5,6 @@ PET in body-weight SUV on its own coarser grid, blurred (FWHM 6 mm) and noisy.
 Coordinates inside this file are LPS mm (x to the left, y to the back, z to the head).
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from .image_files import write_image
 from .phantom_anatomy import ENVELOPE, MUSCLES, SEPTUM_MM, SKIN_MM, STATIONS, TABLE_Y, TISSUES, TUBES, Tumor
 
 CT_SPACING = (0.9766, 0.9766, 3.27)
@@ -87,9 +87,7 @@ def write_phantom(folder, **options) -> dict[str, Path]:
     paths = {}
     for name, image in images.items():
         path = folder / f"{name}.nii.gz"
-        temporary = folder / f".{name}.part.nii.gz"
-        sitk.WriteImage(image, str(temporary))
-        os.replace(temporary, path)
+        write_image(image, path)
         paths[name.lower()] = path
     return paths
 

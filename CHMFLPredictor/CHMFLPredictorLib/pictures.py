@@ -5,13 +5,14 @@ for all. Meaning is never in the color alone: the outline is a line, orientation
 color bar. Coordinates are RAS mm at the border, LPS mm inside.
 """
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from .atomic import write_bytes
 from .outlines import outline_segments
 from .slices import PLANES, center_lps, field_mm, panel_grid, position_text, sample, tumor_of
 
@@ -75,17 +76,9 @@ def save_picture(picture, path) -> Path:
 
     :raises OSError: the folder is absent, full or not writable; nothing is left behind.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.part.png")
-    try:
-        with open(temporary, "wb") as file:
-            picture.save(file, "PNG")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return write_bytes(path, data.getvalue())
 
 
 def _relevance_overlay(relevance):

@@ -2,10 +2,10 @@
 
 import base64
 import io
-import os
 from html import escape
 from pathlib import Path
 
+from .atomic import write_bytes
 from .report_page import page
 from .report_plots import cohort_plot, known, percent, risk_scale
 from .report_words import ALTERNATIVES, CAPTIONS, FOUND_BY, LABELS, TODO, TODO_OUT_OF_RANGE, TUMOR_ROWS
@@ -23,17 +23,7 @@ def write_report(path, result: dict, card: dict, pictures: dict) -> Path:
     :returns: the path.
     :raises OSError: the folder is absent, full or not writable; nothing is left behind.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.part.html")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(report_html(result, card, pictures))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_bytes(path, report_html(result, card, pictures).encode())
 
 
 def report_html(result: dict, card: dict, pictures: dict) -> str:

@@ -5,6 +5,7 @@ show.
 from __future__ import annotations
 
 import numpy as np
+from CHMFLPredictorLib.calibration import sigmoid
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -85,7 +86,7 @@ def cross_fitted(labels, features, folds, inverse_penalty: float = 1.0) -> np.nd
     for fold in np.unique(folds):
         test = folds == fold
         slope, intercept = fit_logistic(features[~test], labels[~test], inverse_penalty)
-        risks[test] = 1 / (1 + np.exp(-(features[test] @ slope + intercept)))
+        risks[test] = sigmoid(features[test] @ slope + intercept)
     return risks
 
 

@@ -7,6 +7,7 @@ there.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from CHMFLPredictorLib import location, preprocessing
 from CHMFLPredictorLib.preprocessing import Preprocessing
 
 from .cohort import Patient
+from .files import write_bytes
 
 MARGIN = 8
 CACHE_VERSION = 1
@@ -45,10 +47,9 @@ def load_crop(patient: Patient, settings: Preprocessing, cache: Path) -> Crop:
     path = Path(cache) / f"{patient.patient_id}-{_key(patient, settings)}.npz"
     if not path.exists():
         arrays = _make(patient, settings)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-        np.savez(temporary, **arrays)
-        os.replace(temporary, path)
+        data = io.BytesIO()
+        np.savez(data, **arrays)
+        write_bytes(path, data.getvalue())
     with np.load(path, allow_pickle=False) as arrays:
         return Crop(patient.patient_id, patient.label, **{name: arrays[name] for name in arrays.files})
 

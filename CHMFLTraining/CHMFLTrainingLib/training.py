@@ -190,14 +190,14 @@ class FoldTraining:
         config = self.config
         views = [augment(crop, self.preset.preprocessing, config.augmentation, random, config.patch) for crop in crops]
         inputs = self._tensor(np.stack([view[0] for view in views])).to(memory_format=torch.channels_last_3d)
-        labels = self._tensor(np.array([crop.label for crop in crops], dtype=np.int64))
-        measured = self._tensor(self._measurements(crops))
         tumor = self._tensor(np.stack([view[1] for view in views]).astype(np.int64))
         inside = self._tensor(np.stack([view[2] for view in views]))
         features = self.network.encode(inputs)
         if config.head is not None:
             loss = segmentation_loss(self.network.decode(features), tumor, inside, config.loss.dice)
         else:
+            labels = self._tensor(np.array([crop.label for crop in crops], dtype=np.int64))
+            measured = self._tensor(self._measurements(crops))
             outputs = (*self.network.head(features), self.network.decode(features))
             loss = total_loss(outputs, (labels, measured, tumor, inside), config.loss)
         if not torch.isfinite(loss):
