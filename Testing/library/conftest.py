@@ -103,3 +103,19 @@ def tiny_bundle(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_bundle(folder, make_card(preset), members)
     return folder
+
+
+@pytest.fixture
+def pet(tmp_path) -> Path:
+    """A small synthetic PET as a file."""
+    from made_volumes import make_pet, save
+
+    return save(make_pet(), tmp_path / "PET.nii.gz")
+
+
+@pytest.fixture
+def ct(tmp_path) -> Path:
+    """A small synthetic CT over the same body as a file."""
+    from made_volumes import make_ct, save
+
+    return save(make_ct(), tmp_path / "CT.nii.gz")

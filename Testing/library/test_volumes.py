@@ -1,4 +1,4 @@
-"""Files and pairs: every format and geometry comes back as it was, every bad input is refused with a reason."""
+"""Files: every format and geometry comes back as it was, every bad input is refused with a reason."""
 
 import gzip
 import os
@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from CHMFLPredictorLib import image_files
-from CHMFLPredictorLib.errors import BadInput, OutOfMemory
-from CHMFLPredictorLib.volume_checks import check_geometry, inside_fraction
+from CHMFLPredictorLib.errors import OutOfMemory
+from CHMFLPredictorLib.volume_checks import check_geometry
 from CHMFLPredictorLib.volumes import (
-    Volume,
     check_mask,
-    check_pair,
     read_ct,
     read_mask,
     read_pair,
@@ -27,65 +25,10 @@ from CHMFLPredictorLib.volumes import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_volumes import codes, make_ct, make_image, make_pet, refusal, save
 from scipy.spatial.transform import Rotation
 
 FORMATS = [".nii.gz", ".nii", ".nrrd", ".mha"]
-
-
-def make_image(values, spacing=(4.0, 4.0, 3.0), origin=(-80.0, -60.0, 10.0), direction=None):
-    image = sitk.GetImageFromArray(np.asarray(values))
-    image.SetSpacing(spacing)
-    image.SetOrigin(origin)
-    if direction is not None:
-        image.SetDirection(np.asarray(direction, float).ravel().tolist())
-    return image
-
-
-def make_pet(shape=(20, 30, 40), seed=1):
-    rng = np.random.default_rng(seed)
-    values = rng.gamma(1.5, 0.4, shape).astype(np.float32)
-    values[8:12, 10:16, 12:20] += 9
-    return make_image(values)
-
-
-def make_ct(seed=2):
-    """Air around tissue, on a finer grid over the same body as ``make_pet``."""
-    rng = np.random.default_rng(seed)
-    values = rng.normal(20, 30, (20, 60, 80))
-    values[:, :15] = -1000
-    return make_image(values.round().astype(np.int16), (2.0, 2.0, 3.0), (-81.0, -61.0, 10.0))
-
-
-@pytest.fixture
-def pet(tmp_path):
-    path = tmp_path / "PET.nii.gz"
-    sitk.WriteImage(make_pet(), str(path))
-    return path
-
-
-@pytest.fixture
-def ct(tmp_path):
-    path = tmp_path / "CT.nii.gz"
-    sitk.WriteImage(make_ct(), str(path))
-    return path
-
-
-def refusal(read, *paths, **options):
-    with pytest.raises(BadInput) as caught:
-        read(*paths, **options)
-    error = caught.value
-    assert error.exit_code == 2
-    assert error.hint.strip() and error.message.strip(), "an error says what is wrong and what to do"
-    return error
-
-
-def save(image, path):
-    sitk.WriteImage(image, str(path))
-    return path
-
-
-def codes(warnings):
-    return [warning["code"] for warning in warnings]
 
 
 # Good input -----------------------------------------------------------------------------------------------------------
@@ -393,132 +336,17 @@ def test_ct_cut_to_a_window_warns(tmp_path):
     assert codes(read_ct(save(clipped, tmp_path / "a.nii.gz")).warnings) == ["ct_without_air"]
 
 
-# Two volumes ----------------------------------------------------------------------------------------------------------
-
-
-def test_swapped(pet, ct):
-    error = refusal(read_pair, ct, pet)
-    assert error.code == "swapped_pet_ct" and "other way round" in error.hint
-    assert refusal(read_pet, ct).code == "pet_is_ct" and refusal(read_ct, pet).code == "ct_is_pet"
-    swapped = Volume(read_ct(ct).image, "CT"), Volume(read_pet(pet).image, "PT")
-    assert refusal(check_pair, *swapped).code == "swapped_pet_ct"
-
-
-def test_swapped_by_their_values_alone(pet, ct):
-    error = refusal(check_pair, Volume(read_ct(ct).image), Volume(read_pet(pet).image))
-    assert error.code == "swapped_pet_ct" and "-1000" in error.message
-
-
-def test_the_same_volume_twice(pet, ct, tmp_path):
-    link = tmp_path / "link.nii.gz"
-    try:
-        link.symlink_to(pet)
-    except OSError:
-        link = pet
-    other_format = [save(sitk.ReadImage(str(path)), tmp_path / f"copy of {path.stem}.nrrd") for path in (pet, ct)]
-    for first, second in [(pet, pet), (ct, ct), (pet, link), (pet, other_format[0]), (ct, other_format[1])]:
-        assert refusal(read_pair, first, second).code == "same_volume"
-    volume = read_pet(pet)
-    assert refusal(check_pair, volume, volume).code == "same_volume"
-    assert refusal(check_pair, volume, read_pet(pet)).code == "same_volume"
-
-
-def test_two_ct_volumes_are_neither_swapped_nor_the_same(ct, tmp_path):
-    assert refusal(read_pair, save(make_ct(seed=9), tmp_path / "other.nrrd"), ct).code == "pet_is_ct"
-
-
-def moved(ct, tmp_path, millimeters):
-    image = sitk.ReadImage(str(ct))
-    image.SetOrigin((image.GetOrigin()[0] + millimeters, *image.GetOrigin()[1:]))
-    return save(image, tmp_path / "moved.nii.gz")
-
-
-def test_no_overlap_and_little(pet, ct, tmp_path):
-    error = refusal(read_pair, pet, moved(ct, tmp_path, 500))
-    assert error.code == "no_overlap" and "500 mm apart" in error.message
-    error = refusal(read_pair, pet, moved(ct, tmp_path, 120))  # of 160 mm: a quarter is shared
-    assert error.code == "partial_overlap" and "25%" in error.message
-
-
-def test_partial_overlap_warns(pet, ct, tmp_path):
-    *_, warnings = read_pair(pet, moved(ct, tmp_path, 40))
-    assert "partial_overlap" in codes(warnings) and "75%" in warnings[-1]["text"]
-
-
-def test_overlap_of_a_small_ct_in_a_large_pet_is_whole(pet, ct, tmp_path):
-    small = save(sitk.ReadImage(str(ct))[20:60, 10:45, 4:16], tmp_path / "small.nrrd")
-    assert codes(read_pair(pet, small)[2]) == ["pet_units_assumed"]
-
-
-@settings(max_examples=25, deadline=None)
-@given(angles=st.tuples(*[st.floats(-180, 180)] * 3), flip=st.booleans(), shift=st.tuples(*[st.floats(-60, 60)] * 3))
-def test_overlap_against_sitk_resampling(angles, flip, shift):
-    """The share computed with matrices equals what resampling a volume of ones gives, but for points on the border."""
-    direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag([1.0, -1.0 if flip else 1.0, 1])
-    size, spacing = (16, 16, 16), np.array((4.0, 3.0, 5.0))
-    origin = np.array(shift) - direction @ (spacing * (np.array(size) - 1) / 2)
-    moving = make_image(np.ones(size, np.float32), spacing.tolist(), origin.tolist(), direction)
-
-    def fixed(scale):
-        spacing = np.array((4.0, 5.0, 6.0)) * scale
-        return make_image(np.ones((15, 14, 13), np.float32), spacing.tolist(), (-spacing * (6, 6.5, 7)).tolist())
-
-    def expected(scale):
-        resampled = sitk.Resample(fixed(scale), moving, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
-        return float(sitk.GetArrayFromImage(resampled).mean())
-
-    assert expected(0.999) - 1e-6 <= inside_fraction(moving, fixed(1.0)) <= expected(1.001) + 1e-6
-
-
-# Masks ----------------------------------------------------------------------------------------------------------------
-
-
-def mask_file(path, value=1, kind=np.uint8, index=(slice(5, 9), slice(20, 30), slice(20, 40)), background=0):
-    values = np.full((20, 60, 80), background, kind)
-    values[index] = value
+def test_units_that_the_scene_wrote_are_believed(tmp_path):
+    """A PET known to be in SUV is not judged by its values; the same file without the field is, with a warning."""
+    values = np.random.default_rng(0).gamma(2.0, 1.0, (20, 30, 30)).astype(np.float32)
     image = sitk.GetImageFromArray(values)
-    image.CopyInformation(make_ct())
-    return save(image, path)
-
-
-@pytest.mark.parametrize(("value", "kind"), [(1, np.uint8), (255, np.uint8), (1, np.float32), (3, np.int16)])
-def test_mask(tmp_path, ct, value, kind):
-    mask = read_mask(mask_file(tmp_path / "mask.nii.gz", value, kind))
-    values = sitk.GetArrayFromImage(mask.image)
-    assert values.dtype == np.uint8 and set(np.unique(values)) == {0, 1} and values.sum() == 4 * 10 * 20
-    assert mask.image.GetOrigin() == make_ct().GetOrigin() and mask.modality == "SEG"
-    assert check_mask(mask, read_ct(ct)) == []
-
-
-def test_bad_masks(tmp_path):
-    path = tmp_path / "mask.nrrd"
-    assert refusal(read_mask, mask_file(path, 0)).code == "mask_empty"
-    assert refusal(read_mask, mask_file(path, 1, background=1)).code == "mask_full"
-    assert refusal(read_mask, mask_file(path, 0.4, np.float32)).code == "mask_not_binary"
-    assert refusal(read_mask, mask_file(path, np.nan, np.float32)).code == "mask_not_binary"
-    assert refusal(read_mask, tmp_path).code == "mask_is_dicom"
-    assert refusal(read_mask, save(make_pet(), path)).code == "mask_not_binary"
-
-
-def test_mask_of_many_labels_lists_them_and_one_can_be_chosen(tmp_path):
-    values = np.zeros((20, 60, 80), np.uint8)
-    values[2:4, :10, :10], values[6:10, :10, :10] = 2, 7
-    image = sitk.GetImageFromArray(values)
-    image.CopyInformation(make_ct())
-    path = save(image, tmp_path / "mask.nii.gz")
-    error = refusal(read_mask, path)
-    assert error.code == "mask_many_labels"
-    assert "2 (2.4 ml), 7 (4.8 ml)" in error.message  # 200 and 400 voxels of 12 cubic millimeters
-    assert sitk.GetArrayFromImage(read_mask(path, label=7).image).sum() == 400
-    assert refusal(read_mask, path, label=3).code == "mask_empty"
-
-
-def test_mask_outside_the_ct(tmp_path, ct):
-    mask, volume = read_mask(mask_file(tmp_path / "mask.nii.gz")), read_ct(ct)
-    mask.image.SetOrigin((1000, 0, 0))
-    assert refusal(check_mask, mask, volume).code == "mask_outside_ct"
-    mask.image.SetOrigin((make_ct().GetOrigin()[0] - 60, *make_ct().GetOrigin()[1:]))
-    assert codes(check_mask(mask, volume)) == ["mask_partly_outside"]
+    image.SetSpacing((4.0, 4.0, 3.0))
+    sitk.WriteImage(image, str(tmp_path / "plain.nrrd"))
+    image.SetMetaData("chmfl_modality", "PT")
+    image.SetMetaData("chmfl_units", "SUV")
+    sitk.WriteImage(image, str(tmp_path / "told.nrrd"))
+    codes = {name: [w["code"] for w in read_pet(tmp_path / f"{name}.nrrd").warnings] for name in ("plain", "told")}
+    assert "pet_units_assumed" in codes["plain"] and "pet_units_assumed" not in codes["told"]
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
@@ -606,16 +434,3 @@ def test_reading_a_patient_is_quick(sts):
     start = time.process_time()
     read_pair(folder / "PET.nii.gz", folder / "CT.nii.gz")
     assert time.process_time() - start < max(10 * yardstick, 1.0)
-
-
-def test_units_that_the_scene_wrote_are_believed(tmp_path):
-    """A PET known to be in SUV is not judged by its values; the same file without the field is, with a warning."""
-    values = np.random.default_rng(0).gamma(2.0, 1.0, (20, 30, 30)).astype(np.float32)
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing((4.0, 4.0, 3.0))
-    sitk.WriteImage(image, str(tmp_path / "plain.nrrd"))
-    image.SetMetaData("chmfl_modality", "PT")
-    image.SetMetaData("chmfl_units", "SUV")
-    sitk.WriteImage(image, str(tmp_path / "told.nrrd"))
-    codes = {name: [w["code"] for w in read_pet(tmp_path / f"{name}.nrrd").warnings] for name in ("plain", "told")}
-    assert "pet_units_assumed" in codes["plain"] and "pet_units_assumed" not in codes["told"]
