@@ -127,7 +127,7 @@ def predict_batch(csv_path, output, predictor: Predictor, *, risk_only: bool, pr
     """
     rows, output = read_rows(csv_path), Path(output)
     counts = {"done": 0, "failed": 0, "skipped": 0}
-    with OutputFolder(output) as shared:  # keeps a second batch out of this folder
+    with OutputFolder(output, canceled) as shared:  # keeps a second batch out of this folder
         table, waiting = ResultsTable(shared), []
         for number, row in enumerate(rows):
             result = _finished(output / row.folder, row, predictor, risk_only)

@@ -29,27 +29,32 @@ class OutputFolder:
     """An output folder in the hands of one run. Use it with ``with``; leaving without :meth:`commit` undoes everything.
 
     :param folder: where the results go; made if absent, and removed again when the run fails.
+    :param canceled: asked once more before anything is made, for a run that is stopped while it begins.
     :raises BadInput: ``output_unwritable``, ``output_full`` or ``output_in_use``.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, canceled=lambda: False):
         self.folder = Path(os.path.abspath(folder))
+        self._canceled = canceled
         self._lock, self._made, self._temporary = None, [], None
         self._guard, self._closed = threading.Lock(), False
 
     def __enter__(self) -> "OutputFolder":
-        try:
-            self._made = _make_folder(self.folder)
-            self._lock = _lock(self.folder / LOCK_FILE)
-            _sweep(self.folder)
-            self._temporary = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=self.folder))
-        except OSError as error:
-            self.discard()
-            raise output_error(self.folder, error) from error
-        except ChmflError:
-            self.discard()
-            raise
-        _open_folders.add(self)
+        with self._guard:
+            _open_folders.add(self)  # before the question: whoever cancels from now on finds this run
+            try:
+                if self._canceled():
+                    raise Canceled()
+                self._made = _make_folder(self.folder)
+                self._lock = _lock(self.folder / LOCK_FILE)
+                _sweep(self.folder)
+                self._temporary = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=self.folder))
+            except OSError as error:
+                self._close()
+                raise output_error(self.folder, error) from error
+            except ChmflError:
+                self._close()
+                raise
         return self
 
     def __exit__(self, *_) -> None:

@@ -87,7 +87,7 @@ class Predictor:
         """Predict one patient; see :func:`predict`."""
         run = _Run(self, inputs, progress or Progress(), canceled or (lambda: False), started)
         try:
-            with OutputFolder(output) as folder:
+            with OutputFolder(output, run.canceled) as folder:
                 return run.run(folder, risk_only)
         except ChmflError as error:
             error.message, error.hint = inputs.in_words(error.message), inputs.in_words(error.hint)

@@ -169,6 +169,30 @@ def test_many_runs_at_once_one_wins(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_cancel_while_the_folder_is_being_made_leaves_nothing(tmp_path, monkeypatch):
+    from CHMFLPredictorLib import output
+    from CHMFLPredictorLib.errors import Canceled
+
+    stopped, real = threading.Event(), output._lock
+
+    def canceled_meanwhile(path):
+        descriptor = real(path)
+        stopped.set()
+        ending.start()
+        ending.join(0.2)  # it waits until the folder is complete
+        return descriptor
+
+    ending = threading.Thread(target=output.discard_all)
+    monkeypatch.setattr(output, "_lock", canceled_meanwhile)
+    with OutputFolder(tmp_path / "new" / "out", stopped.is_set) as folder:
+        ending.join()
+        with pytest.raises(Canceled):
+            folder.path("result.json")
+    with pytest.raises(Canceled):
+        OutputFolder(tmp_path / "new" / "out", stopped.is_set).__enter__()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_failed_move_puts_everything_back(tmp_path, monkeypatch):
     from CHMFLPredictorLib.errors import BadInput
 
