@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from .cpu_network import CpuNetwork
+from .devices import GPU_HINT, choose
 from .errors import BadInput, MissingDependency, OutOfMemory
 from .failures import as_known
 from .folded_network import FoldedNetwork
 from .folding import fold_batch_norm
+from .volume_checks import warning
 
 __all__ = ["ENGINES", "Backend", "fold_batch_norm", "open_backend"]
 
@@ -26,10 +28,13 @@ class Backend:
 
     :ivar device: what computes, in words for people.
     :ivar engine: "eager", "torch" or "openvino".
+    :ivar warnings: what the user should know of this choice: ``gpu_unsupported`` when a GPU is there and the CPU
+        computes, because PyTorch has no code for that GPU. A dict each, ``code`` and ``text``.
     """
 
     def __init__(self, members: list, device: str, engine: str, threads: int, input_shape: tuple[int, ...]):
         self.members, self.device, self.engine = members, device, engine
+        self.warnings: list[dict] = []
         self._threads, self._input_shape = threads, tuple(input_shape)
 
     def log_odds(self, inputs: np.ndarray) -> np.ndarray:
@@ -85,23 +90,29 @@ def open_backend(
 
     :param networks: the members of the ensemble, of one configuration.
     :param input_shape: of one image, (channels, X, Y, Z).
-    :param device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:n".
+    :param device: "auto" (the first GPU that can be used, else the CPU), "cpu", "cuda" or "cuda:n".
     :param engine: "auto", "openvino" (CPU only), "torch" (optimized), or "eager" (plain float32, the reference).
     :param threads: of the CPU; PyTorch's own choice without.
-    :raises BadInput: the device is not here (``gpu_absent``) or unknown (``device_unknown``).
+    :raises BadInput: the device is not here (``gpu_absent``), unknown (``device_unknown``), or a GPU that this PyTorch
+        has no code for (``gpu_unsupported``).
     :raises MissingDependency: OpenVINO is asked for and not installed.
     :raises OutOfMemory: the computer or its GPU has too little memory.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
-    place = _device(device)
+    chosen, passed_over = choose(torch, device)
+    place = torch.device(chosen)
     threads = threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     if engine == "auto":
         engine = best_engine(place)
     with _memory_errors():
         members = [_member(network, input_shape, place, engine, threads) for network in networks]
-    return Backend(members, _describe(place, engine, threads), engine, threads, input_shape)
+    backend = Backend(members, _describe(place, engine, threads), engine, threads, input_shape)
+    if passed_over:
+        instead = "The CPU computes instead, slower." if chosen == "cpu" else f"{chosen} computes instead."
+        backend.warnings.append(warning("gpu_unsupported", f"{passed_over} {instead} {GPU_HINT}"))
+    return backend
 
 
 def best_engine(place: torch.device) -> str:
@@ -135,21 +146,6 @@ def _openvino_member(network: nn.Module, input_shape: tuple[int, ...], place: to
     # fast by Fourier transform, hardly faster in OpenVINO; in bfloat16 OpenVINO has the faster convolution.
     wide = network.config.constrained and network.config.decoder_kernel >= 5 and not has_bfloat16()
     return (WideOpenvinoNetwork if wide else OpenvinoNetwork)(network, input_shape, threads)
-
-
-def _device(device: str) -> torch.device:
-    name, _, number = device.partition(":")
-    if name not in ("auto", "cpu", "cuda") or (number and not (name == "cuda" and number.isdecimal())):
-        raise BadInput("device_unknown", f"There is no device {device!r}.", "Choose auto, cpu, cuda or cuda:n.")
-    count = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
-    if name == "cuda" and int(number or 0) >= count:
-        message = (
-            f"The device {device} was asked for; the number of GPUs that PyTorch {torch.__version__} sees is {count}."
-        )
-        raise BadInput(
-            "gpu_absent", message, "Choose --device auto or cpu, or install a driver and a PyTorch with CUDA support."
-        )
-    return torch.device("cpu") if count == 0 else torch.device("cuda", int(number or 0))
 
 
 def _cpu_has_bfloat16() -> bool:

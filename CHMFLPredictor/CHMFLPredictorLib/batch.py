@@ -27,7 +27,8 @@ COLUMNS = (
     "suv_max", "suv_mean", "tlg", "longest_diameter_mm", "center_r_mm", "center_a_mm", "center_s_mm", "found_by",
     "warnings", "error_code", "error_message", "error_hint", "model", "model_sha256", "seconds", "folder",
 )  # fmt: skip
-_STOPS_ALL = ("output_full", "output_unwritable", "gpu_absent")
+# codes of what would fail in every row
+STOPS_ALL = ("output_full", "output_unwritable", "device_unknown", "gpu_absent", "gpu_unsupported")
 _log = logging.getLogger(__package__)
 
 
@@ -144,6 +145,7 @@ def predict_batch(csv_path, output, predictor: Predictor, *, risk_only: bool, pr
                     message = f"The patient ID {row.patient_id!r} comes twice."
                     raise BadInput("patient_twice", message, "Give each patient an ID of its own.")
                 folder = output / row.folder
+                _refuse_own_folder(row.inputs(), folder)
                 result = predictor.predict(
                     row.inputs(), folder, risk_only=risk_only, progress=progress, canceled=canceled
                 )
@@ -166,7 +168,7 @@ def _of_this_row(error: BaseException) -> ChmflError:
     if known is None:
         _log.error("defect", exc_info=error)
         return ChmflError("defect", f"{type(error).__name__}: {error}", "Report it with the log (-v).")
-    if isinstance(known, Canceled | MissingModel | MissingDependency) or known.code in _STOPS_ALL:
+    if isinstance(known, Canceled | MissingModel | MissingDependency) or known.code in STOPS_ALL:
         raise known from error
     return known
 
@@ -174,6 +176,15 @@ def _of_this_row(error: BaseException) -> ChmflError:
 def _is_repeated(row: Row, earlier: list[Row]) -> bool:
     """Whether an earlier row has the same folder, on file systems that do not tell a from A as well."""
     return row.folder.casefold() in (other.folder.casefold() for other in earlier)
+
+
+def _refuse_own_folder(inputs: Inputs, folder: Path) -> None:
+    """A patient's results must not replace files of the patient's own, such as a segmentation.nii.gz."""
+    for path in filter(None, (inputs.pet, inputs.ct, inputs.segmentation)):
+        place = Path(path) if Path(path).is_dir() else Path(path).parent
+        if place.resolve() == folder.resolve():
+            text = f"The results would go among the inputs in '{folder}'."
+            raise BadInput("output_holds_inputs", text, "Choose another output folder than that of the images.")
 
 
 def _finished(folder: Path, row: Row, predictor: Predictor, risk_only: bool) -> dict | None:
@@ -202,11 +213,16 @@ class ResultsTable:
 
         :raises BadInput: it cannot be written.
         """
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.cells[number] for number in sorted(self.cells))
-        self._output.publish(RESULTS_FILE, text.getvalue().encode("utf-8"))
+        self._output.publish(RESULTS_FILE, results_csv(self.cells[number] for number in sorted(self.cells)))
+
+
+def results_csv(rows) -> bytes:
+    """Return the content of ``results.csv`` for rows of cells, see ``COLUMNS``."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8")
 
 
 def result_cells(result: dict, folder: Path) -> dict:

@@ -115,16 +115,26 @@ def load_bundle(folder=None) -> Bundle:
         ``model_unsafe``.
     """
     folder = Path(folder) if folder is not None else default_bundle()
+    card = read_card(folder)
     try:
-        _check_files(folder)
         _refuse_pickles(folder)
-        card = _read_card(folder / CARD_FILE)
         _check_weights(folder / WEIGHTS_FILE, card)
     except OSError as error:
-        raise MissingModel(
-            "model_missing", f"The model in {folder} cannot be read: {error}.", "Check the folder's permissions."
-        ) from error
+        raise _unreadable(folder, error) from error
     return Bundle(card, folder)
+
+
+def read_card(folder) -> dict:
+    """Read and check a bundle's card alone: quick, however large the weights are, which stay unchecked.
+
+    :raises MissingModel: ``model_missing``, ``model_truncated``, ``model_altered`` or ``model_newer``.
+    """
+    folder = Path(folder)
+    try:
+        _check_files(folder)
+        return _read_card(folder / CARD_FILE)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
 
 
 def save_bundle(
@@ -186,6 +196,11 @@ def missing_package(error: ModuleNotFoundError) -> MissingDependency:
     else:
         hint = f"Install it: pip install {package}"
     return MissingDependency("dependency_missing", f"The Python package {package} is not installed.", hint)
+
+
+def _unreadable(folder: Path, error: OSError) -> MissingModel:
+    message = f"The model in {folder} cannot be read: {error}."
+    return MissingModel("model_missing", message, "Check the folder's permissions.")
 
 
 def _check_files(folder: Path) -> None:

@@ -1,138 +1,30 @@
-"""The command line: ``predict`` for one patient or a batch, ``card`` for a look at a model.
+"""The command line: ``predict`` for one patient or a batch, ``card`` for a look at a model, ``devices`` for what can
+compute.
 
 The work runs in a thread of its own, and the main thread waits for a signal: so a run that sits in a native library for
 seconds is canceled at once, too.
 """
 
-import argparse
 import itertools
 import logging
-import re
 import signal
 import sys
 import threading
 import traceback
 from pathlib import Path
 
-from . import __version__
+from .cli_options import ENGINES, make_parser
 from .errors import BadInput, Canceled, ChmflError
 from .failures import as_known
 from .output import discard_all
 from .protocol import ROLES, Progress, error_event, make_progress, risk_sentence
 
 EXIT_DONE, EXIT_DEFECT, EXIT_BAD_INPUT, EXIT_CANCELED = 0, 1, 2, 3
-ENGINES = ("auto", "eager", "torch", "openvino")  # those of backends.py, which loads torch
 _GRACE_S = 1.0  # for the work to notice a cancel by itself
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _log = logging.getLogger(__package__)
 
-_USAGE = """%(prog)s --pet PET --ct CT --output DIR [options]
-       %(prog)s --batch CSV --output DIR [options]"""
-_DESCRIPTION = """\
-Predict the risk of distant metastases, segment the tumor and explain the risk. Writes result.json, segmentation.nii.gz
-and relevance.nii.gz (both on the CT's grid) and report.html into the output folder."""
-_EPILOG = """\
-exit codes:
-  0 done   2 bad input   3 canceled   4 out of memory   5 a package or the model is missing   1 a defect
-
-examples:
-  %(prog)s --pet PET.nii.gz --ct CT.nii.gz --output results
-  %(prog)s --pet dicom/PT --ct dicom/CT --center -102.5 31 840 --output results
-  %(prog)s --batch patients.csv --output results
-
-batch: patients.csv has the columns patient_id, pet, ct and, where wanted, segmentation (a mask that places the box) or
-center ("R A S" in mm); paths are relative to it. Each patient gets a folder in DIR, all get a row in DIR/results.csv. A
-row that fails is reported there and skipped; the exit code is 0 unless every row failed. Run again, patients that are
-finished are not computed again.
-
-Research software, not for clinical use.
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line like any other bad input."""
-
-    def error(self, message):
-        raise BadInput("command_line", f"{message[:1].upper()}{message[1:]}.", f"See: {self.prog} --help")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    parser = _Parser(
-        prog="python -m CHMFLPredictorLib",
-        description="Risk of distant metastases of soft-tissue sarcoma from FDG-PET-CT. Research software, not for "
-        "clinical use.",
-    )
-    parser.add_argument("--version", action="version", version=f"CHMFL {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="predict|card", parser_class=_Parser)
-    predict = commands.add_parser(
-        "predict",
-        help="predict one patient, or a batch of them",
-        usage=_USAGE,
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_predict_options(predict)
-    card = commands.add_parser("card", help="show a model's card in short", description="Show a model's card in short.")
-    card.add_argument("--model", metavar="BUNDLE", help="folder of a model (default: the one that comes with CHMFL)")
-    return parser
-
-
-def _add_predict_options(parser: argparse.ArgumentParser) -> None:
-    images = parser.add_argument_group("images")
-    images.add_argument("--pet", metavar="PET", help="FDG-PET: NIfTI, NRRD, MHA, ... in SUV, or a DICOM folder")
-    images.add_argument("--ct", metavar="CT", help="CT of the same examination: a file in HU, or a DICOM folder")
-    images.add_argument("--batch", metavar="CSV", help="predict many patients, see below")
-    images.add_argument(
-        "--output", metavar="DIR", required=True, help="folder for the results, made if it is not there"
-    )
-    place = parser.add_argument_group(
-        "the tumor's place (found automatically if none is given)"
-    ).add_mutually_exclusive_group()
-    place.add_argument("--center", nargs=3, type=float, metavar=("R", "A", "S"), help="a point in the tumor, RAS mm")
-    place.add_argument("--segmentation", metavar="MASK", help="a mask of the tumor, to center the box on")
-    how = parser.add_argument_group("how")
-    how.add_argument("--model", metavar="BUNDLE", help="folder of a model (default: the one that comes with CHMFL)")
-    how.add_argument(
-        "--device",
-        type=_device,
-        default="auto",
-        metavar="auto|cpu|cuda[:n]",
-        help="where to compute (default: a GPU if there is one that can be used)",
-    )
-    how.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: all)")
-    how.add_argument(
-        "--risk-only", action="store_true", help="only the risk: faster, no segmentation, relevance or measurements"
-    )
-    how.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="auto",
-        help="advanced: what computes the network (default: the fastest here; eager: plain PyTorch, the reference)",
-    )
-    talk = parser.add_argument_group("what it says")
-    kinds = "bar: for a person, on standard error (default); json: one event a line on standard output, for a program"
-    talk.add_argument("--progress", choices=("json", "bar", "none"), default="bar", help=kinds)
-    talk.add_argument("-v", "--verbose", action="store_true", help="more on standard error, and the trace of a defect")
-    for role in ROLES:  # for a program that hands over its own temporary files: what its user knows them by
-        parser.add_argument(f"--{role}-name", metavar="NAME", help=argparse.SUPPRESS)
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise ValueError(text)
-    return text
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-_positive.__name__, _device.__name__ = "number of threads", "device"  # argparse names them in its messages
+__all__ = ["ENGINES", "main", "make_parser", "summary"]
 
 
 def main(argv: list[str] | None = None, started: float | None = None, early_signals: list[int] | None = None) -> int:
@@ -155,6 +47,8 @@ def main(argv: list[str] | None = None, started: float | None = None, early_sign
 
             print(card_text(options.model))
             return EXIT_DONE
+        if options.command == "devices":
+            return _devices(progress)
         verbose = options.verbose
         _set_up_log(verbose)
         progress = make_progress(options.progress)
@@ -167,7 +61,7 @@ def main(argv: list[str] | None = None, started: float | None = None, early_sign
 
 
 def _wants_json(argv: list[str]) -> bool:
-    return any(
+    return argv[:2] == ["devices", "--json"] or any(
         a == "--progress=json" or (a == "--progress" and b == "json") for a, b in itertools.zip_longest(argv, argv[1:])
     )
 
@@ -190,6 +84,16 @@ def _check(options) -> None:
     if missing:
         names = " and ".join(f"--{name}" for name in missing)
         raise BadInput("command_line", f"{names} must be given.", "Give --pet and --ct, or --batch.")
+
+
+def _devices(progress: Progress) -> int:
+    from .devices import report, report_text
+
+    found = report()
+    progress.say({"event": "result", **found})
+    if not progress.machine_reads:
+        print(report_text(found))
+    return EXIT_DONE
 
 
 def _work(options, progress: Progress, canceled, started) -> int:

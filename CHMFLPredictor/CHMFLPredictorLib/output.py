@@ -119,6 +119,19 @@ class OutputFolder:
                 break  # somebody put something into it meanwhile
 
 
+def refuse_to_replace(inputs, folder) -> None:
+    """Refuse an output folder in which a result would take the place of an input, such as a segmentation.nii.gz.
+
+    :param inputs: paths; None among them is nothing.
+    :raises BadInput: ``output_holds_inputs``.
+    """
+    results = {(Path(folder).expanduser().resolve() / name) for name in RESULT_FILES}
+    for path in inputs:
+        if path is not None and Path(path).expanduser().resolve() in results:
+            message = f"The results would replace the input '{path}'."
+            raise BadInput("output_holds_inputs", message, "Choose another output folder than that of the images.")
+
+
 def discard_all() -> None:
     """Undo every run of this process that is under way. For the moment before the process ends."""
     for output in list(_open_folders):

@@ -21,7 +21,7 @@ from .errors import BadInput, Canceled, ChmflError
 from .image_files import write_image
 from .measurements import measure
 from .model_loader import ModelLoader, require_packages
-from .output import OutputFolder, output_error, writing_error
+from .output import OutputFolder, output_error, refuse_to_replace, writing_error
 from .preprocessing import Preprocessing, Sample, mask_to_grid, prepare
 from .protocol import Progress
 from .provenance import Inputs, describe_inputs, software
@@ -87,6 +87,7 @@ class Predictor:
         """Predict one patient; see :func:`predict`."""
         run = _Run(self, inputs, progress or Progress(), canceled or (lambda: False), started)
         try:
+            refuse_to_replace((inputs.pet, inputs.ct, inputs.segmentation), output)
             with OutputFolder(output, run.canceled) as folder:
                 return run.run(folder, risk_only)
         except ChmflError as error:
@@ -127,6 +128,7 @@ class _Run:
         inputs = self._network_inputs(sample, mask)
         self.enter("model")
         networks, backend = self.predictor.ready(self.check)
+        self.warn(backend.warnings)
         self.enter("risk")
         result = self._risk(card, sample, backend, inputs)
         self.warn(cautions.disagreement(result["risk"], result["threshold"], result["baseline_risk"]))

@@ -79,3 +79,8 @@ def software() -> dict[str, str]:
                 module.Version_VersionString() if name == "SimpleITK" else getattr(module, "__version__", "?")
             )
     return versions
+
+
+def environment_text() -> str:
+    """One line for a report of a problem: what runs where."""
+    return ", ".join(f"{name} {version}" for name, version in software().items())

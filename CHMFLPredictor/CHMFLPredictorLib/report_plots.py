@@ -1,9 +1,10 @@
-"""The two plots of a report as inline SVG: the risk on its scale, and among the cohort's out-of-fold risks."""
+"""Plots as SVG: the risk on its scale and among the cohort's out-of-fold risks, for the report; both in one, small."""
 
 import math
 from html import escape
 
 LEFT, RIGHT, WIDTH = 30, 650, 680
+STRIP_WIDTH, STRIP_HEIGHT = 360, 128
 DM_COLOR, NO_DM_COLOR, PATIENT_COLOR = "#a3361f", "#2b6ea3", "#1d2733"
 DOT = 5.0
 
@@ -76,6 +77,55 @@ def cohort_plot(risk, interval, threshold, cohort_risks, cohort_dm) -> str:
     parts.append(_lane(without_dm, 182, _circle, f"did not ({len(without_dm)})", NO_DM_COLOR))
     parts.append(_axis(226))
     return "".join([*parts, "</svg>"])
+
+
+def cohort_strip(risk, interval, threshold, cohort_risks, cohort_dm, width: int = STRIP_WIDTH) -> str:
+    """The risk among the cohort's out-of-fold risks, small enough for a panel and readable there.
+
+    :param width: of the picture in pixels; words and marks are drawn for 360.
+    :returns: SVG of STRIP_HEIGHT / STRIP_WIDTH times that height, or an empty string without out-of-fold risks.
+    """
+    pairs = [(float(r), int(dm)) for r, dm in zip(cohort_risks or [], cohort_dm or [], strict=False) if known(r)]
+    if not pairs:
+        return ""
+    size = f'width="{width}" height="{round(width * STRIP_HEIGHT / STRIP_WIDTH)}"'
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {STRIP_WIDTH} {STRIP_HEIGHT}" '
+        'font-family="sans-serif" font-size="12">'
+    )
+    frame = f'width="{STRIP_WIDTH - 1}" height="{STRIP_HEIGHT - 1}" rx="4" fill="#fff" stroke="#b8c2cc"'
+    parts = [svg, f'<rect x="0.5" y="0.5" {frame}/>']
+    if interval and all(known(end) for end in interval):
+        low, high = (_strip_x(end) for end in interval)
+        parts.append(f'<rect x="{low:.1f}" y="20" width="{high - low:.1f}" height="88" fill="#d6e4ee"/>')
+    if known(threshold):
+        parts.append(_line(_strip_x(threshold), 20, 108, "#5b6876", 1.5, "4 3"))
+    for outcome, middle, mark, color in ((1, 52, _triangle, DM_COLOR), (0, 92, _circle, NO_DM_COLOR)):
+        risks = [r for r, dm in pairs if dm == outcome]
+        name = f"DM ({len(risks)})" if outcome else f"no DM ({len(risks)})"
+        parts.append(_strip_text(10, middle - 15, name, color, "start"))
+        parts += (mark(_strip_x(r), middle, color) for r in risks)
+    if known(risk):
+        parts.append(_line(_strip_x(risk), 18, 108, PATIENT_COLOR, 3))
+        parts.append(_strip_text(_strip_x(risk), 14, f"this patient {percent(risk)}", PATIENT_COLOR))
+    parts.append(_line_across(108))
+    parts += (_strip_text(_strip_x(t / 4), 122, f"{25 * t}%", "#3d4853") for t in range(5))
+    return "".join([*parts, "</svg>"])
+
+
+def _strip_x(probability) -> float:
+    return 20 + (STRIP_WIDTH - 40) * min(max(float(probability), 0.0), 1.0)
+
+
+def _strip_text(x, y, text, color, anchor="middle") -> str:
+    if anchor == "middle":
+        half = 3.4 * len(text)  # about the words' half width: they must not leave the picture
+        x = min(max(x, half + 3), STRIP_WIDTH - half - 3)
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" fill="{color}">{escape(text)}</text>'
+
+
+def _line_across(y) -> str:
+    return f'<line x1="20" y1="{y}" x2="{STRIP_WIDTH - 20}" y2="{y}" stroke="#5b6876" stroke-width="1"/>'
 
 
 def _lane(risks, middle, mark, label, color) -> str:

@@ -3,6 +3,7 @@
 Everything in SimpleITK's LPS geometry, mm. PET comes out in body-weight SUV (g/ml), CT in HU. Refusals are BadInput.
 """
 
+import json
 import os
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ __all__ = [
 
 AIR_HU = -1024.0
 HEADER_FIELDS = ("chmfl_modality", "chmfl_units")  # what the Slicer scene knew of a volume that it wrote
+HEADER_WARNINGS = "chmfl_warnings"
 SWAP_HINT = "Check that PET and CT were not swapped or chosen twice."
 
 
@@ -206,7 +208,16 @@ def _load(path: str, role: str) -> Volume:
     modality, units = (known.get(key) for key in HEADER_FIELDS)
     if modality not in ("PT", "CT"):
         modality = None
-    return Volume(image, modality, units if units in ("SUV", "HU") else None, path)
+    return Volume(image, modality, units if units in ("SUV", "HU") else None, path, _told_by(image))
+
+
+def _told_by(image: sitk.Image) -> list[dict]:
+    """The warnings that the Slicer scene wrote into a volume's header, such as how it was converted to SUV."""
+    try:
+        told = json.loads(image.GetMetaData(HEADER_WARNINGS)) if image.HasMetaDataKey(HEADER_WARNINGS) else []
+        return [warning(str(one["code"]), str(one["text"])) for one in told]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def _from_series(series: dicom.Series, path: str, role: str) -> Volume:
