@@ -107,11 +107,12 @@ def _add_slice_view(scene, name: str, orientation: str) -> None:
     """Add the nodes of one slice view, so that a saved scene opens with the right volumes in it."""
     import slicer
 
-    view = slicer.vtkMRMLSliceNode()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    view = scene.CreateNodeByClass("vtkMRMLSliceNode")  # one made directly would know no orientation's name
+    view.UnRegister(None)
     view.SetName(name)
     view.SetLayoutName(name)
     view.SetSingletonTag(name)
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     scene.AddNode(view)
     view.SetOrientation(orientation)
     composite = slicer.vtkMRMLSliceCompositeNode()

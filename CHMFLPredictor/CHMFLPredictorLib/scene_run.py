@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import scene as nodes_and_files
+from . import scene_suv
 from .errors import BadInput, Canceled, ChmflError, MissingModel, OutOfMemory
 from .process import ChildProcess, Ending, Outcome, launch
+from .scene_pairs import pair_warnings
 
 _DISK_HINT = "Free space on the disk of the temporary folder, or choose another one (environment variable TMPDIR)."
 
@@ -53,7 +55,7 @@ class Prediction:
     """What a run that is done leaves.
 
     :ivar result: the content of result.json.
-    :ivar nodes: segmentation, relevance, table and box; without the first two after a risk-only run.
+    :ivar nodes: by role, the keys of ``scene.CLASSES``; without segmentation and relevance after a risk-only run.
     :ivar report: the HTML page.
     :ivar files: of ``RunOptions.output``, by name; empty without it.
     """
@@ -80,6 +82,9 @@ class PredictionRun:
         self._launcher = launcher
         self._temporary: tempfile.TemporaryDirectory | None = None
         self._child: ChildProcess | None = None
+        self._on_event = lambda event: None
+        self._warnings: list[dict] = []  # of this side: what the files do not tell
+        self._told = False
 
     @property
     def running(self) -> bool:
@@ -102,7 +107,8 @@ class PredictionRun:
             nodes_and_files.check_inputs(self.pet_node, self.ct_node)
             self._scene = self._scene or self.ct_node.GetScene()
             self._temporary = tempfile.TemporaryDirectory(prefix="chmfl-", ignore_cleanup_errors=True)
-            self._child = ChildProcess(self._write_inputs(), on_event, self._launcher)
+            self._on_event = on_event or self._on_event
+            self._child = ChildProcess(self._write_inputs(), self._pass_on, self._launcher)
             self._child.start()
         except Exception as error:
             self._end(_failed(error))
@@ -114,6 +120,7 @@ class PredictionRun:
         """Hand out new events; at the end bring in the results and return the outcome. To be called from a timer."""
         if self.running:
             try:
+                self._tell_warnings()
                 outcome = self._child.poll()
             except BaseException:  # an exception of on_event must not leave a child or files behind
                 self._abandon()
@@ -129,6 +136,7 @@ class PredictionRun:
         """
         if self.running:
             try:
+                self._tell_warnings()
                 self._end(self._child.wait(timeout_s))
             except TimeoutError:
                 raise
@@ -149,7 +157,9 @@ class PredictionRun:
     def _write_inputs(self) -> list[str]:
         """Write the nodes to files and return the child's arguments."""
         options, folder = self.options, Path(self._temporary.name)
-        nodes_and_files.write_volume(self.pet_node, folder / "PET.nrrd", "PT")
+        conversion = scene_suv.conversion(self.pet_node)
+        self._warnings = pair_warnings(self.pet_node, self.ct_node) + (conversion.warnings if conversion else [])
+        nodes_and_files.write_volume(self.pet_node, folder / "PET.nrrd", "PT", conversion, self._warnings)
         nodes_and_files.write_volume(self.ct_node, folder / "CT.nrrd", "CT")
         arguments = ["predict", "--pet", folder / "PET.nrrd", "--ct", folder / "CT.nrrd", "--output", folder / "output"]
         arguments += [f"--pet-name={self.pet_node.GetName() or 'PET'}", f"--ct-name={self.ct_node.GetName() or 'CT'}"]
@@ -169,6 +179,19 @@ class PredictionRun:
             arguments += ["--risk-only"]
         return [str(argument) for argument in arguments]
 
+    def _tell_warnings(self) -> None:
+        """Hand out the warnings of this side, once."""
+        if not self._told:
+            self._told = True
+            for one in self._warnings:
+                self._on_event({"event": "warning", **one})
+
+    def _pass_on(self, event: dict) -> None:
+        """Hand out an event of the child, but for the warnings that it only repeats from its input's header."""
+        said = {"code": event.get("code"), "text": event.get("text")}
+        if event.get("event") != "warning" or said not in self._warnings:
+            self._on_event(event)
+
     def _end(self, outcome: Outcome) -> None:
         """Bring in the results of a run that is done, clean up and keep the outcome."""
         try:
@@ -182,6 +205,8 @@ class PredictionRun:
 
     def _take_results(self, outcome: Outcome) -> Prediction:
         folder, result = Path(self._temporary.name, "output"), outcome.result["result"]
+        said = result.setdefault("warnings", [])
+        said[:0] = [one for one in self._warnings if one not in said]
         report = folder / "report.html"
         text = report.read_text(encoding="utf-8") if report.is_file() else ""
         files = _copy_files(folder, Path(self.options.output)) if self.options.output is not None else {}

@@ -1,7 +1,7 @@
 """Stands for the command line where a test is about the scene: takes the real arguments, writes files of the real kind.
 
 ``CHMFL_FAKE`` in the environment: done (default), error, memory, hang (until it is stopped), after_risk (hangs after
-the risk), other_grid, no_files.
+the risk), other_grid, no_files, repeats (says the warnings of its input's header).
 """
 
 import argparse
@@ -45,6 +45,9 @@ def main():
     if manner == "memory":
         sys.exit(4)
     pet, ct = sitk.ReadImage(arguments.pet), sitk.ReadImage(arguments.ct)
+    warnings = json.loads(pet.GetMetaData("chmfl_warnings")) if manner == "repeats" else []
+    for warning in warnings:
+        say("warning", **warning)
     say("risk", risk=0.7)
     if manner == "after_risk":
         time.sleep(60)
@@ -54,11 +57,11 @@ def main():
         "label": "high",
         "tumor": {"volume_ml": 12.5, "suv_max": 9.0, "suv_mean": None, "tlg": 50.0, "longest_diameter_mm": 40.0},
         "box": {"center_ras_mm": center, "size_mm": [192.0, 192.0, 240.0], "found_by": "point"},
-        "model": {"name": "fake", "version": "0"}, "device": arguments.device, "warnings": [],
+        "model": {"name": "fake", "version": "0"}, "device": arguments.device, "warnings": warnings,
         "seen": {
             "pet": {key: pet.GetMetaData(key) for key in ("chmfl_modality", "chmfl_units") if pet.HasMetaDataKey(key)},
             "ct": {key: ct.GetMetaData(key) for key in ("chmfl_modality", "chmfl_units") if ct.HasMetaDataKey(key)},
-            "mask_voxels": count(arguments.segmentation),
+            "pet_max": float(sitk.GetArrayFromImage(pet).max()), "mask_voxels": count(arguments.segmentation),
             "names": [arguments.pet_name, arguments.ct_name, arguments.segmentation_name],
             "folder": str(output.parent), "model": arguments.model,
         },

@@ -15,7 +15,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: no MRML scen
 import slicer
 import slicer_headless
 import vtk
-from CHMFLPredictorLib import process
+from CHMFLPredictorLib import process, scene_results
 from CHMFLPredictorLib import scene as nodes_and_files
 from CHMFLPredictorLib.errors import BadInput, ChmflError, OutOfMemory
 from CHMFLPredictorLib.process import Ending
@@ -246,6 +246,11 @@ def test_what_the_nodes_say(pair, scene):
     low, high = prediction.nodes["relevance"].GetScalarVolumeDisplayNode().GetWindowLevelMin(), 1.0
     assert (low, high) == (0.0, 1.0)
     assert prediction.report == "<p>Prüfung</p>"
+    assert nodes_and_files.stored_report(prediction.nodes["report"]) == prediction.report
+    assert prediction.nodes["relevance"].GetVoxelValueUnits() is None
+    shown = segmentation.GetDisplayNode()
+    assert shown.GetVisibility() and shown.GetVisibility3D() and shown.GetVisibility2DFill()
+    assert not box.GetDisplayNode().GetHandlesInteractive()
     for node in prediction.nodes.values():
         assert ct.GetName() in node.GetName()
 
@@ -284,6 +289,50 @@ def test_a_second_run_reuses_its_nodes_and_spares_the_users(pair, scene):
     assert second.nodes["table"].GetNumberOfRows() == 1
 
 
+def test_twenty_runs_leave_no_more_than_one(pair, scene, tmp_path):
+    pet, ct = pair
+    output = tmp_path / "out"
+    first = predict_in_scene(pet, ct, RunOptions(output=output), launcher=fake)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    before, items = node_names(scene), vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    for number in range(20):
+        result = {**first.result, "risk": number / 20}
+        nodes = nodes_and_files.import_results(scene, pet, ct, output, result)
+        assert nodes == first.nodes
+    after = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), after, True)
+    assert node_names(scene) == before and after.GetNumberOfIds() == items.GetNumberOfIds()
+    assert nodes_and_files.stored_result(nodes["table"])["risk"] == 0.95
+    assert nodes["segmentation"].GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_all_results_of_a_scene_the_newest_last(pair, scene):
+    pet, ct = pair
+    other = make_volume("Patient 2 CT", (6, 6, 6), np.eye(3), (0, 0, 0), np.int16)
+    assert nodes_and_files.results_of(scene) == []
+    first = predict_in_scene(pet, ct, launcher=fake)
+    second = predict_in_scene(pet, other, RunOptions(risk_only=True), launcher=fake)
+    volumes = ({"pet": pet, "ct": ct}, {"pet": pet, "ct": other})
+    assert nodes_and_files.results_of(scene) == [first.nodes | volumes[0], second.nodes | volumes[1]]
+    again = predict_in_scene(pet, ct, launcher=fake)
+    assert nodes_and_files.results_of(scene) == [second.nodes | volumes[1], again.nodes | volumes[0]]
+    scene.RemoveNode(other)
+    assert nodes_and_files.results_of(scene)[0] == second.nodes | {"pet": pet, "ct": None}
+    scene.RemoveNode(again.nodes["table"])
+    assert len(nodes_and_files.results_of(scene)) == 1  # nothing is left that could be shown
+
+
+def test_a_box_that_was_moved_comes_back(pair, scene):
+    pet, ct = pair
+    box = predict_in_scene(pet, ct, RunOptions(center_ras=(1.0, 2.0, 3.0)), launcher=fake).nodes["box"]
+    transform = scene.AddNewNodeByClass("vtkMRMLTransformNode", "moved")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(rigid(30, (5, 6, 7))))
+    box.SetAndObserveTransformNodeID(transform.GetID())
+    again = predict_in_scene(pet, ct, RunOptions(center_ras=(1.0, 2.0, 3.0)), launcher=fake).nodes["box"]
+    assert again is box and list(box.GetCenterWorld()) == pytest.approx([1.0, 2.0, 3.0])
+
+
 def test_two_patients_in_one_scene_keep_apart(pair, scene):
     pet, ct = pair
     other = make_volume("Patient 2 CT", (6, 6, 6), np.eye(3), (0, 0, 0), np.int16)
@@ -299,7 +348,7 @@ def test_risk_only_leaves_no_older_segmentation(pair, scene):
     empty = node_names(scene)
     predict_in_scene(pet, ct, launcher=fake)
     prediction = predict_in_scene(pet, ct, RunOptions(risk_only=True), launcher=fake)
-    assert sorted(prediction.nodes) == ["box", "table"]
+    assert sorted(prediction.nodes) == ["box", "report", "table"]
     new = [scene.GetNodeByID(name).GetClassName() for name in node_names(scene) if name not in empty]
     assert not [name for name in new if "Segmentation" in name or "Volume" in name]
 
@@ -387,7 +436,7 @@ def test_a_scene_closed_during_the_run_gets_no_nodes(pair, scene, tmp_path):
 
 def test_nodes_that_were_new_go_when_one_fails(pair, scene, monkeypatch, tmp_path):
     before = node_names(scene)
-    monkeypatch.setattr(nodes_and_files, "_fill_box", lambda node, box: 1 / 0)
+    monkeypatch.setitem(scene_results._FILL, "box", lambda *arguments: 1 / 0)
     with pytest.raises(ChmflError) as caught:
         predict_in_scene(*pair, launcher=fake)
     assert caught.value.code == "defect"
@@ -410,9 +459,13 @@ def test_results_survive_saving_and_loading(pair, scene, tmp_path):
     pet, ct = pair
     add_transform(ct, rigid(25, (7, 8, 9)))
     nodes_and_files.show_in_slices(pet, ct)
-    prediction = predict_in_scene(pet, ct, launcher=fake)
-    mask = slicer.util.arrayFromSegmentBinaryLabelmap(prediction.nodes["segmentation"], nodes_and_files.SEGMENT_ID, ct)
-    place, result = world_ras(ct, (3, 4, 5)), prediction.result
+    output = tmp_path / "out"
+    first = predict_in_scene(pet, ct, RunOptions(output=output), launcher=fake)
+    html = "<html>\n" + '<p>Prüfung &amp; "Größe" 5 µm</p>\r\n' * 5000
+    (output / "report.html").write_text(html, encoding="utf-8", newline="")
+    nodes = nodes_and_files.import_results(scene, pet, ct, output, first.result)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(nodes["segmentation"], nodes_and_files.SEGMENT_ID, ct)
+    place, result = world_ras(ct, (3, 4, 5)), first.result
     path = tmp_path / "scene ü.mrb"
     assert scene.WriteToMRB(str(path)) and path.stat().st_size > 0
     loaded = slicer_headless.new_scene()
@@ -420,6 +473,10 @@ def test_results_survive_saving_and_loading(pair, scene, tmp_path):
     pet, ct = (slicer.util.getFirstNodeByName(name) for name in ("Patient 1 PET", "Patient 1 CT"))
     found = nodes_and_files.find_results(loaded, pet, ct)
     assert sorted(found) == sorted(nodes_and_files.CLASSES)
+    assert nodes_and_files.results_of(loaded) == [found | {"pet": pet, "ct": ct}]
+    assert nodes_and_files.stored_report(found["report"]) == html
+    before = node_names(loaded)
+    assert nodes_and_files.import_results(loaded, pet, ct, output, result) == found and node_names(loaded) == before
     assert nodes_and_files.stored_result(found["table"]) == result
     assert world_ras(ct, (3, 4, 5)) == pytest.approx(place, abs=1e-4)
     again = slicer.util.arrayFromSegmentBinaryLabelmap(found["segmentation"], nodes_and_files.SEGMENT_ID, ct)
