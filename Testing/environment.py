@@ -15,8 +15,8 @@ OLDEST_PYTHON = (3, 11)
 STAMP = "chmfl-stamp.txt"
 TORCH_ON_CPU, TORCH_ON_GPU = "torch==2.13.0", "torch>=2.6"
 
-# What VTK loads at run time to render offscreen (EGL with Mesa's software driver) and what the packages link to, by
-# Debian package.
+# What VTK loads at run time to render offscreen (EGL with Mesa's software driver) and what the packages, Qt above all,
+# link to, by Debian package.
 # Of a tuple of libraries one is enough: a machine with NVIDIA's driver needs no Mesa.
 SYSTEM_LIBRARIES = {
     "libstdc++6": ("libstdc++.so.6",),
@@ -24,6 +24,11 @@ SYSTEM_LIBRARIES = {
     "libegl1": ("libEGL.so.1",),
     "libgl1": ("libGL.so.1",),
     "libegl-mesa0": ("libEGL_mesa.so.0", "libEGL_nvidia.so.0"),
+    "libzstd1": ("libzstd.so.1",),
+    "libglib2.0-0": ("libgthread-2.0.so.0",),
+    "libxkbcommon0": ("libxkbcommon.so.0",),
+    "libfontconfig1": ("libfontconfig.so.1",),
+    "libdbus-1-3": ("libdbus-1.so.3",),
 }
 
 

@@ -3,6 +3,7 @@
 
     python3 Testing/run.py predict [--pet FILE --ct FILE] [--model FOLDER] [--device auto|cpu|cuda] [--output out]
     python3 Testing/run.py test [options of pytest]
+    python3 Testing/run.py screenshots [--patient FOLDER] [--output Resources/Screenshots]
     python3 Testing/run.py benchmark [options of Testing/benchmark.py]
 
 The packages go into .venv beside this folder, made at the first call and reused afterwards.
@@ -17,8 +18,12 @@ from pathlib import Path
 import environment
 
 CANCELED = 3  # exit code
+STOPPED = (2, 130, 143)  # pytest's exit code for Ctrl-C, and a shell's for a command that a signal ended
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-SCRIPTS = {"predict": "predict_sample.py", "benchmark": "benchmark.py"}
+SCRIPTS = {"predict": "predict_sample.py", "screenshots": "screenshots.py", "benchmark": "benchmark.py"}
+NOTHING_COLLECTED = 5  # pytest's exit code
+# Each in a process of its own: the panel's tests put a whole application in place of what the library's tests use bare.
+SUITES = ("library", "panel")
 
 
 def main(arguments: list[str]) -> int:
@@ -36,14 +41,25 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nCanceled.", file=sys.stderr)
         return CANCELED
-    folder, command = Path(__file__).resolve().parent, [str(python)]
+    folder = Path(__file__).resolve().parent
     if arguments[0] == "test":
-        command += ["-m", "pytest", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder), *arguments[1:]]
-        if not any(Path(argument.split("::")[0]).exists() for argument in arguments[1:]):
-            command.append(str(folder / "library"))
-    else:
-        command += [str(folder / SCRIPTS[arguments[0]]), *arguments[1:]]
-    return hand_over(command)
+        return test(str(python), folder, arguments[1:])
+    return hand_over([str(python), str(folder / SCRIPTS[arguments[0]]), *arguments[1:]])
+
+
+def test(python: str, folder: Path, options: list[str]) -> int:
+    """Run the tests that the options name, or every suite; the worst exit code is the answer."""
+    command = [python, "-m", "pytest", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder), *options]
+    if any(Path(option.split("::")[0]).exists() for option in options):
+        return hand_over(command)
+    codes = []
+    for suite in SUITES:
+        print(f"\n===== Tests in {folder.name}/{suite} =====", flush=True)
+        codes.append(hand_over([*command, str(folder / suite)]))
+        if codes[-1] in STOPPED:
+            break
+    ran = [code for code in codes if code != NOTHING_COLLECTED]  # -k may pick tests of one suite only
+    return max(ran or codes)
 
 
 def hand_over(command: list[str]) -> int:
