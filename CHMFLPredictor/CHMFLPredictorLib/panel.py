@@ -13,6 +13,7 @@ from .panel_inputs import InputBox
 from .panel_models import ModelBox
 from .panel_output import LogBox, OutputButtons
 from .panel_result import ResultBox
+from .panel_watch import NodeWatcher
 from .panel_words import Location, buttonText, doneText, statusText
 from .process import Ending, Outcome
 from .run_state import Kind, Phase, RunState
@@ -42,6 +43,7 @@ class Panel:
         self.output = OutputButtons(ui)
         self.batch = BatchBox(ui)
         self.models = ModelBox(ui, self._onModel)
+        self._watcher = NodeWatcher(self.refresh)
         self._guessTimer = qt.QTimer()
         self._guessTimer.setSingleShot(True)
         self._guessTimer.setInterval(GUESS_DELAY_MS)
@@ -64,6 +66,7 @@ class Panel:
         for part in (self.inputs, self.output):
             part.parameterNode = parameterNode
         if parameterNode is None:
+            self._watcher.stop()
             return
         self._guiTag = parameterNode.connectGui(self.ui)
         self._observerTag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)
@@ -199,7 +202,9 @@ class Panel:
         if self._parameterNode is None or self._updating:
             return
         self._updating = True
+        node = self._parameterNode
         try:
+            self._watcher.watch((node.pet, node.ct, node.point, node.box, node.segmentation))
             problem = self.inputs.refresh() or self.models.problem
             self._refreshRun(problem)
             self.batch.refresh(self.state, self._parameterNode.batchSource, self.models.problem)

@@ -37,7 +37,7 @@ class DeviceBox:
         """Let go of the child process."""
         self._timer.stop()
         if self._child is not None and self._child.running:
-            self._child.cancel()
+            self._child.kill()
             self._child.wait()
 
     def _tick(self) -> None:

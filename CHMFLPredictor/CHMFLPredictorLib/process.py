@@ -162,6 +162,12 @@ class ChildProcess:
             self._canceled_at = time.monotonic()
             self._end_tree(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """End the whole process tree at once, for a child that has nothing to undo."""
+        if self.running:
+            self._canceled_at = time.monotonic()
+            self._end_tree(getattr(signal, "SIGKILL", signal.SIGTERM))
+
     def poll(self) -> Outcome | None:
         """Hand out the events that came in, and the outcome once the child has ended; never blocks."""
         if not self.running:

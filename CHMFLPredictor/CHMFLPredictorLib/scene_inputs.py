@@ -8,7 +8,14 @@ import numpy as np
 from . import scene_suv
 from .errors import BadInput, ChmflError
 from .scene_kinds import CT, OTHER, PET, kind_of
-from .scene_nodes import center_of_volume, check_inputs, coded_units, pet_in_bqml, share_inside
+from .scene_nodes import (
+    center_of_volume,
+    check_coded_units,
+    check_volumes,
+    coded_units,
+    pet_in_bqml,
+    share_inside,
+)
 from .scene_pairs import Pair, guess_pair, pairs
 from .volume_checks import LOWEST_BQML_P99, OVERLAP_NEEDED
 
@@ -35,9 +42,10 @@ def refusal(pet_node, ct_node) -> BadInput | None:
     partial_overlap, one_slice; pet_in_bqml, suv_files_missing, suv_slices_unclear and the suv_* codes of :mod:`.suv`.
     """
     try:
-        check_inputs(pet_node, ct_node)
+        check_volumes(pet_node, ct_node)
         _check_slices(pet_node, ct_node)
-        _check_kinds(pet_node, ct_node)
+        _check_kinds(pet_node, ct_node)  # before the units: a CT in the PET's place is more than a unit that is wrong
+        check_coded_units(pet_node)
         _check_overlap(pet_node, ct_node)
         _check_units(pet_node)
     except BadInput as error:

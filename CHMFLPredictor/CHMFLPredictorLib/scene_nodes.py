@@ -20,8 +20,16 @@ LATTICE = 16  # points along each side of a volume, to see how much of it lies i
 def check_inputs(pet_node, ct_node) -> None:
     """Refuse what cannot be a PET and a CT without looking at a voxel or a file.
 
-    :raises BadInput: node_missing, not_a_volume, volume_empty, same_volume, pet_not_suv, pet_in_bqml, and those of
-        :func:`world_geometry`.
+    :raises BadInput: those of :func:`check_volumes`, and pet_not_suv, pet_in_bqml.
+    """
+    check_volumes(pet_node, ct_node)
+    check_coded_units(pet_node)
+
+
+def check_volumes(pet_node, ct_node) -> None:
+    """Refuse what are not two volumes in a place, whatever they show.
+
+    :raises BadInput: node_missing, not_a_volume, volume_empty, same_volume, and those of :func:`world_geometry`.
     """
     for role, node in (("PET", pet_node), ("CT", ct_node)):
         if node is None or node.GetScene() is None:
@@ -39,7 +47,19 @@ def check_inputs(pet_node, ct_node) -> None:
     if pet_node is ct_node:
         text = f"PET and CT are the same volume '{pet_node.GetName()}'."
         raise BadInput("same_volume", text, "Choose the other one of the two.")
-    _check_pet_units(pet_node)
+
+
+def check_coded_units(pet_node) -> None:
+    """Refuse a PET whose units are coded and cannot become body-weight SUV.
+
+    :raises BadInput: pet_not_suv, pet_in_bqml.
+    """
+    units = coded_units(pet_node)
+    if units == "BQML" and not instance_uids(pet_node):
+        raise pet_in_bqml(pet_node)
+    if units not in ("SUV", "BQML", None):
+        text = f"The PET '{pet_node.GetName()}' is in {units}, not in body-weight SUV."
+        raise BadInput("pet_not_suv", text, "Convert it to body-weight SUV ({SUVbw}g/ml).")
 
 
 def coded_units(volume_node) -> str | None:
@@ -158,15 +178,6 @@ def write_segment(segmentation_node, segment_id: str, ct_node, path) -> None:
 
 
 # Inside --------------------------------------------------------------------------------------------------------------
-
-
-def _check_pet_units(pet_node) -> None:
-    units = coded_units(pet_node)
-    if units == "BQML" and not instance_uids(pet_node):
-        raise pet_in_bqml(pet_node)
-    if units not in ("SUV", "BQML", None):
-        text = f"The PET '{pet_node.GetName()}' is in {units}, not in body-weight SUV."
-        raise BadInput("pet_not_suv", text, "Convert it to body-weight SUV ({SUVbw}g/ml).")
 
 
 def _to_image(array_kji: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:

@@ -69,7 +69,7 @@ class Sample:
 SAMPLES = (
     Sample(
         "STS_006",
-        "STS_006: patient who developed metastases (download)",
+        "STS_006: with metastases",
         "CHMFLPredictorSampleSTS006.png",
         "2cb4b877d469637fc06854e20d2f85ef5d3035408c4e9d41a5edc73a055aa731",
         "65f0e6945f500b7bc851afc39ad3494c38d1934580dfeeeaec8d7ec16f55b60c",
@@ -77,13 +77,13 @@ SAMPLES = (
     ),
     Sample(
         "STS_015",
-        "STS_015: patient without metastases (download)",
+        "STS_015: without",
         "CHMFLPredictorSampleSTS015.png",
         "b048a838c89d7d4a9f8e0cddd5dad1838ddea8576e2b5c26a121288cea55bf18",
         "e494c2246ff196d6c071ef96b479ce15e4ee8a58c482a5211e8bc1b4e42b0456",
         f"{_ADDRESS}/STS_015",
     ),
-    Sample("Phantom", "Phantom: a digital thigh, made on this computer", "CHMFLPredictorSamplePhantom.png"),
+    Sample("Phantom", "Phantom: a digital thigh", "CHMFLPredictorSamplePhantom.png"),
 )
 
 

@@ -135,6 +135,15 @@ def to_bytes(value, strict: bool = False) -> QtCore.QByteArray:
     raise NoConversion
 
 
+def to_chars(value, strict: bool = False) -> bytes:
+    """A ``const char*``; a QByteArray is none."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str) and not strict:
+        return value.encode()
+    raise NoConversion
+
+
 def to_enum(value, enum_class: type, strict: bool = False):
     if type(value) is _ENUM_WRAPPERS.get(enum_class):
         return enum_class(int(value))
@@ -224,8 +233,8 @@ _SCALARS = {
     bool: to_bool,
     int: to_int,
     float: to_double,
-    bytes: to_bytes,
-    bytearray: to_bytes,
+    bytes: to_chars,
+    bytearray: to_chars,
     QtCore.QByteArray: to_bytes,
 }
 _CPP_SCALARS = {
