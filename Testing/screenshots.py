@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path[:0] = [str(HERE), str(REPOSITORY / "CHMFLPredictor")]
-PANEL_WIDTH, VIEW_SIZE, GAP = 430, 540, 4
+PANEL_WIDTH, VIEW_SIZE, GAP = 430, 495, 4
 TIMEOUT_S = 600
 
 
@@ -89,9 +89,6 @@ class Photographer:
         self.until(lambda: not panel.state.busy)
         print(ui.stageLabel.text)
         self.grab_panel("panel_after")
-        ui.modelCardButton.checked = True
-        self.grab_panel("panel_card")
-        ui.modelCardButton.checked = False
 
     def take_views(self) -> None:
         """Slice views with PET over CT and with the relevance, and the 3D view."""
