@@ -232,7 +232,8 @@ class Panel:
         pet, ct = self._parameterNode.pet, self._parameterNode.ct
         nodes = find_results(slicer.mrmlScene, pet, ct) if pet is not None and ct is not None else {}
         table = nodes.get("table")
-        shown = (pet, ct, table, table.GetMTime() if table is not None else 0)
+        earlier = self.state.kind is Kind.PREDICTION and self.state.ending not in (None, Ending.DONE)
+        shown = (pet, ct, table, table.GetMTime() if table is not None else 0, earlier)
         if shown != self._shown:
             self._shown = shown
             self.output.setResult(pet, ct, nodes)
@@ -240,7 +241,7 @@ class Panel:
                 self.result.clear(_("No prediction yet."))
             else:
                 result = stored_result(table)
-                self.result.show(result, nodes, self.models.cardOf(result["model"]["sha256"]))
+                self.result.show(result, nodes, self.models.cardOf(result["model"]["sha256"]), earlier)
         self._showRelevance(pet, ct, nodes)
 
     def _showRelevance(self, pet, ct, nodes: dict) -> None:

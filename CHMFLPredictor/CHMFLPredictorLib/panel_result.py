@@ -52,12 +52,15 @@ class ResultBox:
         self._say(self._ui.honestyLabel, honestyText(card))
         self._plot(numbers, card)
 
-    def show(self, result: dict, nodes: dict, card: dict | None) -> None:
+    def show(self, result: dict, nodes: dict, card: dict | None, earlier: bool = False) -> None:
         """Show a whole result and switch on what can be done with it.
 
         :param nodes: the result's nodes by role; a risk-only result has no segmentation and no relevance.
+        :param earlier: the last run gave none; this one must not be taken for its result.
         """
         self.showRisk(result, card)
+        if earlier:
+            self._ui.riskLabel.text = _("Earlier result. {risk}").format(risk=riskText(result))
         self._measure(result.get("tumor"))
         self.showWarnings(result.get("warnings", []))
         self._ui.show3DButton.setSegmentationNode(nodes.get("segmentation"))
