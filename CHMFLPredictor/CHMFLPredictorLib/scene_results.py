@@ -221,16 +221,15 @@ def _fill_segmentation(node, mask: np.ndarray, ct_node) -> None:
 
 
 def _fill_relevance(node, array: np.ndarray, ct_node) -> None:
-    slicer.util.updateVolumeFromArray(node, array)
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(local_geometry(ct_node)))
-    node.SetAndObserveTransformNodeID(ct_node.GetTransformNodeID())
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(RELEVANCE_COLORS)
+    display = node.GetDisplayNode()  # told first: a window found automatically costs a second in a large volume
     display.SetAutoWindowLevel(False)
+    display.SetAndObserveColorNodeID(RELEVANCE_COLORS)
     display.SetWindowLevelMinMax(0.0, 1.0)
     display.SetThreshold(RELEVANCE_SHOWN_FROM, 1.0)
     display.SetApplyThreshold(True)
+    slicer.util.updateVolumeFromArray(node, array)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(local_geometry(ct_node)))
+    node.SetAndObserveTransformNodeID(ct_node.GetTransformNodeID())
 
 
 def _fill_table(node, result: dict, _ct_node=None) -> None:
