@@ -22,6 +22,17 @@ def warning(code: str, text: str) -> dict:
     return {"code": code, "text": text}
 
 
+def settle_axes(image: sitk.Image) -> None:
+    """Set what is zero but for rounding in an image's directions to zero, in place.
+
+    ITK cannot invert directions that hold numbers like 1e-320, and resamples to nothing then.
+    """
+    direction = np.array(image.GetDirection())
+    settled = np.where(np.abs(direction) < 1e-12, 0.0, direction)
+    if not np.array_equal(settled, direction):
+        image.SetDirection(settled.tolist())
+
+
 def check_geometry(image: sitk.Image, name: str) -> list[dict]:
     """Refuse a grid that is no volume: one slice, spacing of zero or out of range, axes not at right angles.
 

@@ -174,6 +174,7 @@ def read_mask(path, label: int | None = None) -> Volume:
         raise BadInput("mask_is_dicom", f"The mask '{path}' is DICOM or a folder, not an image file.", hint)
     image = read_file(path, "mask")
     warnings = volume_checks.check_geometry(image, f"mask '{path}'")
+    volume_checks.settle_axes(image)
     values = sitk.GetArrayViewFromImage(image)
     tumor = tumor_label(values, label, float(np.prod(image.GetSpacing())) / 1000, path)
     binary = sitk.GetImageFromArray((values == tumor).astype(np.uint8))
@@ -189,6 +190,7 @@ def _read(path, role: str) -> tuple[Volume, tuple[float, float]]:
     try:
         volume = _load(path, role)
         volume.warnings += volume_checks.check_geometry(volume.image, f"{role} '{path}'")
+        volume_checks.settle_axes(volume.image)
         return volume, volume_checks.check_values(volume.image, f"{role} '{path}'")
     except MemoryError as error:
         text = f"The {role} '{path}' does not fit into this computer's memory."

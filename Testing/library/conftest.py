@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STS_FOLDER = REPOSITORY.parent / "shared" / "data" / "sts"
@@ -19,6 +20,10 @@ for _folder in ("CHMFLPredictor", "CHMFLTraining", "Testing"):
     _path = str(REPOSITORY / _folder)
     if _path not in sys.path:
         sys.path.insert(0, _path)
+
+
+settings.register_profile("repeatable", derandomize=True)  # a test that fails, fails again
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

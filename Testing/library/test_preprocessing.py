@@ -54,7 +54,7 @@ def geometries(draw):
     spacing = [draw(st.floats(0.9, 4.0)) for _ in range(3)]
     order = draw(st.permutations(range(3)))
     signs = [draw(st.sampled_from([-1.0, 1.0])) for _ in range(3)]
-    turned = rotation([draw(st.floats(-0.5, 0.5)) for _ in range(3)])
+    turned = rotation([round(draw(st.floats(-0.5, 0.5)), 9) for _ in range(3)])  # see volume_checks.settle_axes
     return spacing, turned @ (np.eye(3)[order] * np.array(signs)[:, None])
 
 

@@ -434,3 +434,14 @@ def test_reading_a_patient_is_quick(sts):
     start = time.process_time()
     read_pair(folder / "PET.nii.gz", folder / "CT.nii.gz")
     assert time.process_time() - start < max(10 * yardstick, 1.0)
+
+
+def test_axes_that_are_zero_but_for_rounding_are_settled(tmp_path):
+    """With 5e-324 in its directions ITK resamples an image to nothing."""
+    from CHMFLPredictorLib import volumes
+
+    path = tmp_path / "PET.nrrd"
+    image = make_pet()
+    image.SetDirection([1, 5e-324, 0, -5e-324, 1, 1e-14, 0, 0, 1])
+    sitk.WriteImage(image, str(path))
+    assert volumes.read_pet(path).image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)
