@@ -1,14 +1,16 @@
 """The cohort: one row a patient, in a CSV that people can read and edit.
 
-Columns: ``patient_id``, ``pet``, ``ct``, ``mask`` (paths, absolute or relative to the CSV), ``label`` (1 event, 0
-none, empty unknown);
-any further column is kept as a clinical variable.
+Columns: ``patient_id``, ``pet``, ``ct``, ``mask`` (paths, absolute or relative to the CSV; one of PET and CT may be
+empty or its column absent), ``label`` (1 event, 0 none, empty unknown); optional ``time`` (days to the event or to the
+last visit) and ``event`` (1 the event was seen at that time, 0 the patient was followed so long without it).
+Any further column is kept as a clinical variable.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,41 +26,38 @@ STS = {
     "license": "CC BY 3.0",
 }
 COLUMNS = ("patient_id", "pet", "ct", "mask", "label")
+SURVIVAL_COLUMNS = ("time", "event")
+IMAGES = ("pet", "ct")
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient: files, outcome and clinical variables (text, as in the CSV)."""
+    """One patient: files, outcome and clinical variables (text, as in the CSV).
+
+    :param pet: None where the cohort has no PET of this patient; ``ct`` likewise, never both.
+    :param label: 1 event, 0 none, None unknown.
+    :param time: days to the event or to the last visit, None unknown.
+    :param event: 1 the event was seen at ``time``, 0 censored, None unknown.
+    """
 
     patient_id: str
-    pet: Path
-    ct: Path
-    mask: Path
+    pet: Path | None
+    ct: Path | None
+    mask: Path | None
     label: int | None
     clinical: dict = field(default_factory=dict)
+    time: float | None = None
+    event: int | None = None
 
 
 def read_cohort(path: Path) -> list[Patient]:
-    """Read and check a cohort CSV. BadInput names every row that cannot be used."""
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            "cohort_unreadable", f"The cohort {path} cannot be read: {error}.", "Give a CSV file in UTF-8."
-        ) from error
-    missing = [column for column in COLUMNS if not rows or column not in rows[0]]
-    if missing:
-        raise BadInput(
-            "cohort_columns",
-            f"The cohort {path} lacks the columns {', '.join(missing)}.",
-            f"Needed are {', '.join(COLUMNS)}.",
-        )
+    """Read and check a cohort CSV. BadInput names every row that cannot be used.
+
+    :raises BadInput: cohort_unreadable, cohort_columns, cohort_rows.
+    """
     findings, patients = [], []
-    for number, row in enumerate(rows, start=2):
-        patient, problems = _patient(row, path.parent)
-        findings += [f"line {number} ({row['patient_id'] or 'no patient_id'}): {problem}" for problem in problems]
+    for number, patient, problems in read_rows(path):
+        findings += [f"line {number} ({patient.patient_id or 'no patient_id'}): {text}" for _, text in problems]
         patients.append(patient)
     names = [patient.patient_id for patient in patients]
     findings += [
@@ -73,22 +72,101 @@ def read_cohort(path: Path) -> list[Patient]:
     return patients
 
 
-def _patient(row: dict, folder: Path) -> tuple[Patient, list[str]]:
-    files = {name: (folder / (row[name] or "").strip()) for name in ("pet", "ct", "mask")}
+def read_rows(path: Path) -> list[tuple[int, Patient, list[tuple[str, str]]]]:
+    """Every row with its line number and its problems (code, text); a row with problems does not stop the others.
+
+    :raises BadInput: cohort_unreadable, cohort_columns.
+    """
+    path = Path(path)
+    rows = _table(path, "cohort")
+    columns = list(rows[0][1]) if rows else []
+    if not {"patient_id", "mask", "label"} <= set(columns) or not set(IMAGES) & set(columns):
+        missing = [column for column in COLUMNS if column not in columns]
+        raise BadInput(
+            "cohort_columns",
+            f"The cohort {path} lacks the columns {', '.join(missing)}.",
+            f"Needed are {', '.join(COLUMNS)}; either pet or ct may be left out.",
+        )
+    return [(number, *_patient(row, path.parent)) for number, row in rows]
+
+
+def read_outcomes(path: Path) -> dict[str, Patient]:
+    """Outcomes without files, by patient_id: a CSV with patient_id, label and optionally time, event, clinical columns.
+
+    :raises BadInput: outcomes_unreadable, outcomes_rows.
+    """
+    rows = _table(Path(path), "outcomes")
+    if not rows or not {"patient_id", "label"} <= set(rows[0][1]):
+        text = f"The table of outcomes {path} lacks the columns patient_id and label, or has no row."
+        raise BadInput("outcomes_unreadable", text, "Give a CSV with patient_id, label and optionally time and event.")
+    found, problems = {}, []
+    for number, row in rows:
+        patient, wrong = _patient(row | dict.fromkeys((*IMAGES, "mask")), Path())
+        wrong = [text for code, text in wrong if code not in ("image_missing", "mask_missing")]
+        if patient.patient_id in found:
+            wrong.append(f"patient {patient.patient_id} stands in two rows")
+        problems += [f"line {number} ({patient.patient_id or 'no patient_id'}): {text}" for text in wrong]
+        found[patient.patient_id] = patient
+    if problems:
+        text = f"The table of outcomes {path} has rows that cannot be used: {'; '.join(problems)}."
+        raise BadInput("outcomes_rows", text, "Mend or remove them.")
+    return found
+
+
+def _table(path: Path, what: str) -> list[tuple[int, dict]]:
+    """Rows of a CSV with their line numbers."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            return [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        article = f"The {what}" if what == "cohort" else f"The table of {what}"
+        raise BadInput(
+            f"{what}_unreadable", f"{article} {path} cannot be read: {error}.", "Give a CSV file in UTF-8."
+        ) from error
+
+
+def _patient(row: dict, folder: Path) -> tuple[Patient, list[tuple[str, str]]]:
+    raw = {key: value or "" for key, value in row.items() if key is not None}  # None: cells beyond the header
+    row = {key: value.strip() for key, value in raw.items()}
+    files = {name: folder / row[name] if row.get(name) else None for name in (*IMAGES, "mask")}
     problems = [
-        f"{name} {file} does not exist"
-        for name, file in files.items()
-        if not (row[name] or "").strip() or not file.exists()
+        ("file_missing", f"{name} {file} does not exist") for name, file in files.items() if file and not file.exists()
     ]
-    label = (row["label"] or "").strip()
-    if label not in ("", "0", "1"):
-        problems.append(f"label is {label!r}, not 0, 1 or empty")
+    if not files["pet"] and not files["ct"]:
+        problems.append(("image_missing", "neither pet nor ct is given"))
+    if not files["mask"]:
+        problems.append(("mask_missing", "mask is not given"))
     if not row["patient_id"]:
-        problems.append("patient_id is empty")
-    clinical = {key: value for key, value in row.items() if key not in COLUMNS}
-    return Patient(
-        row["patient_id"], **files, label=int(label) if label in ("0", "1") else None, clinical=clinical
-    ), problems
+        problems.append(("patient_id_empty", "patient_id is empty"))
+    label, wrong = _binary(row, "label")
+    (time, event), unfit = _survival(row)
+    clinical = {key: value for key, value in raw.items() if key not in (*COLUMNS, *SURVIVAL_COLUMNS)}
+    patient = Patient(row["patient_id"], **files, label=label, clinical=clinical, time=time, event=event)
+    return patient, problems + wrong + unfit
+
+
+def _binary(row: dict, name: str) -> tuple[int | None, list[tuple[str, str]]]:
+    text = row.get(name, "")
+    if text in ("", "0", "1"):
+        return int(text) if text else None, []
+    return None, [(f"{name}_not_binary", f"{name} is {text!r}, not 0, 1 or empty")]
+
+
+def _survival(row: dict) -> tuple[tuple[float | None, int | None], list[tuple[str, str]]]:
+    """Time and event; both or neither."""
+    event, problems = _binary(row, "event")
+    time, text = None, row.get("time", "")
+    if text:
+        try:
+            time = float(text)
+        except ValueError:
+            time = math.nan
+        if not (math.isfinite(time) and time > 0):
+            time, problems = None, [*problems, ("time_not_positive", f"time is {text!r}, not a number of days above 0")]
+    if not problems and (time is None) != (event is None):
+        problems.append(("time_without_event", "time and event must both be given or both be empty"))
+    return ((time, event) if not problems else (None, None)), problems
 
 
 def about_cohort(path: Path) -> dict:
@@ -105,17 +183,23 @@ def write_cohort(path: Path, patients: list[Patient], about: dict | None = None)
     if about:
         write_json(Path(path).with_suffix(".about.json"), about)
     clinical = list(dict.fromkeys(key for patient in patients for key in patient.clinical))
+    followed = SURVIVAL_COLUMNS if any(patient.time is not None for patient in patients) else ()
     rows = []
     for patient in patients:
-        files = [str(Path(file).resolve()) for file in (patient.pet, patient.ct, patient.mask)]
-        label = "" if patient.label is None else patient.label
-        rows.append([patient.patient_id, *files, label, *(patient.clinical.get(key, "") for key in clinical)])
-    write_csv(path, [*COLUMNS, *clinical], rows)
+        files = ["" if file is None else str(Path(file).resolve()) for file in (patient.pet, patient.ct, patient.mask)]
+        outcome = [
+            "" if value is None else value for value in (patient.label, *(getattr(patient, f) for f in followed))
+        ]
+        rows.append([patient.patient_id, *files, *outcome, *(patient.clinical.get(key, "") for key in clinical)])
+    write_csv(path, [*COLUMNS, *followed, *clinical], rows)
 
 
 def sts_cohort(folder: Path) -> list[Patient]:
     """The public soft-tissue-sarcoma cohort from its folder (``clinical.csv`` and
     ``images/STS_nnn/{PET,CT,GTV}.nii.gz``).
+
+    Time and event are those of distant metastases: days to them, or to the last visit of a patient without. The three
+    patients with a local or regional recurrence have no label, time or event: what came later is not told.
     """
     folder = Path(folder)
     table = folder / "clinical.csv"
@@ -130,10 +214,9 @@ def sts_cohort(folder: Path) -> list[Patient]:
     patients = []
     for row in rows:
         name, dm = row.pop("patient_id"), row.pop("dm")
-        images = folder / "images" / name
-        patients.append(
-            Patient(
-                name, images / "PET.nii.gz", images / "CT.nii.gz", images / "GTV.nii.gz", int(dm) if dm else None, row
-            )
-        )
+        images = [folder / "images" / name / f"{kind}.nii.gz" for kind in ("PET", "CT", "GTV")]
+        label = int(dm) if dm else None
+        days = row["days_to_outcome"] if label else row["days_to_follow_up"]
+        time = float(days) if dm and days else None
+        patients.append(Patient(name, *images, label, row, time, None if time is None else label))
     return patients

@@ -28,7 +28,21 @@ def read_folds(path: Path, repeat: int, patients: list[Patient]) -> dict[str, in
         raise BadInput(
             "folds_patients", f"The folds {path} do not fit the cohort: {what}.", "Use the folds made for this cohort."
         )
+    _refuse_shared_images(path, folds, patients)
     return folds
+
+
+def _refuse_shared_images(path: Path, folds: dict[str, int], patients: list[Patient]) -> None:
+    """One person under two names in two folds would be trained on and tested on."""
+    first: dict[Path, str] = {}
+    for patient in patients:
+        image = patient.pet or patient.ct
+        if patient.patient_id not in folds or image is None:
+            continue
+        other = first.setdefault(Path(image).resolve(), patient.patient_id)
+        if folds[other] != folds[patient.patient_id]:
+            text = f"The folds {path} part {other} and {patient.patient_id}, who have the same image {image}."
+            raise BadInput("folds_shared", text, "Put both into one fold, or leave one out.")
 
 
 def _rows(path: Path) -> list[tuple[int, str, int]]:
