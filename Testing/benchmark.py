@@ -1,6 +1,7 @@
 """How fast and how large a prediction is, against plain PyTorch (eager, float32) of the same network in the same run.
 
     python3 Testing/run.py benchmark [--quick] [--only network,memory,command] [--output FILE]
+    python3 Testing/run.py benchmark train [options]     (training; see benchmark_train.py)
 
 - network: risk alone and the full prediction (risk and segmentation) of the ``paper`` network at 1 mm and of a member
   of the ``compact`` one, by each engine; medians, engines taking turns, so that other work on the computer hits all
@@ -37,6 +38,10 @@ sys.path.insert(0, str(PACKAGES))
 
 def main() -> int:
     """Measure, print a table in Markdown, write JSON."""
+    if sys.argv[1:2] == ["train"]:
+        import benchmark_train
+
+        return benchmark_train.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="write the numbers as JSON")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"of {','.join(SECTIONS)}")

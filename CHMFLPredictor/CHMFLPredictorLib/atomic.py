@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_bytes(path, data: bytes) -> Path:
@@ -11,11 +13,16 @@ def write_bytes(path, data: bytes) -> Path:
 
     :raises OSError: the folder is absent, full or not writable; nothing is left behind.
     """
+    return write_with(path, lambda stream: stream.write(data))
+
+
+def write_with(path, write: Callable[[BinaryIO], object]) -> Path:
+    """The same for a file that ``write`` writes piece by piece into an open one: what is large is not held twice."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as stream:
-            stream.write(data)
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)

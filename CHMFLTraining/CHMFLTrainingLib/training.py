@@ -2,85 +2,42 @@
 
 from __future__ import annotations
 
-import io
+import copy
 import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.network import build_network, dm_log_odds
+from CHMFLPredictorLib.network import build_network
 from CHMFLPredictorLib.presets import Preset
 
-from .augmentation import Augmentation, augment
+from . import checkpoints
+from .batches import Batch, Batches
+from .crop_prediction import predict_crop
 from .evaluation import dice
-from .files import read_csv, write_bytes, write_csv
-from .head_training import HeadConfig, choose_decay, feature_vectors, fit_head
-from .losses import LossConfig, segmentation_loss, total_loss
+from .files import read_csv, write_csv
+from .folds import draw_folds
+from .head_training import choose_decay, feature_vectors, fit_head
+from .losses import segmentation_loss, total_loss
 from .samples import Crop, center_crop
+from .training_config import TRAINING_PRESETS, TrainingConfig
+from .training_speed import Compiled, Speed, autocast, fastest, made_ahead, prepared, repeatable
 
+__all__ = ["TRAINING_PRESETS", "FoldTraining", "HeadStage", "TrainingConfig", "fold_predictions", "predict_crop"]
 PREDICTION_COLUMNS = ["patient_id", "fold", "label", "dm_log_odds", "dice", "box"]
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained. The defaults are the paper's (section II.E), the epochs apart from which its loss was
-    stable.
-
-    :param decay: weight decay of all weights (decoupled; 0: the paper's plain Adam).
-    :param head_decay: weight decay of the head's, which has 40 labels to learn from.
-    :param cosine: the learning rate falls to zero along a cosine after a short rise.
-    :param patch: voxels of the views that the segmentation is trained on; None for the whole box.
-    :param head: the head is trained after the segmentation, on its features (not in the paper); None for both at once.
-    """
-
-    epochs: int = 200
-    batch_size: int = 1
-    learning_rate: float = 1e-4
-    decay: float = 0.0
-    head_decay: float = 0.0
-    cosine: bool = False
-    loss: LossConfig = field(default_factory=LossConfig)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    patch: tuple[int, int, int] | None = None
-    head: HeadConfig | None = None
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.patch is not None and self.head is None:
-            raise ValueError("the head reads the whole box: patches need staged training")
-
-    def to_dict(self) -> dict:
-        """As JSON types, for the run's config.json and the model's card."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> TrainingConfig:
-        """The inverse of :meth:`to_dict`."""
-        nested = {"loss": LossConfig(**values["loss"]), "augmentation": Augmentation(**values["augmentation"])}
-        nested["patch"] = values["patch"] and tuple(values["patch"])
-        nested["head"] = values["head"] and HeadConfig(**{**values["head"], "decays": tuple(values["head"]["decays"])})
-        return cls(**{**values, **nested})
-
-
-_CPU = {"batch_size": 2, "learning_rate": 8e-3, "decay": 1e-2, "cosine": True}
-TRAINING_PRESETS = {
-    "paper": TrainingConfig(),
-    "paper_suv": TrainingConfig(),
-    # what a CPU can do in an hour: the segmentation on patches, then the head on its features
-    "compact": TrainingConfig(28, **_CPU, loss=LossConfig(dice=True), patch=(48, 48, 64), head=HeadConfig()),
-    "smoke": TrainingConfig(2, **_CPU, loss=LossConfig(dice=True, measurements=0.5)),
-}
 
 
 class FoldTraining:
     """One fold of a run. ``run`` trains what is left of it; everything it needs to go on after a kill lies in
     ``folder``.
+
+    :param build: makes the network; it must offer what :class:`CHMFLPredictorLib.network.CHMFL` does.
+    :param speed: how it runs; None for what is fast on the device.
     """
 
     def __init__(
@@ -92,23 +49,43 @@ class FoldTraining:
         fold: int,
         folder: Path,
         device="cpu",
+        build: Callable = build_network,
+        speed: Speed | None = None,
     ):
-        self.preset, self.config, self.crops, self.held_out = preset, config, crops, held_out
+        if config.head is not None and not preset.network.constrained:
+            raise ValueError("staged training learns its features from the segmentation: it needs a decoder")
+        self.preset, self.config, self.held_out = preset, config, held_out
         self.fold, self.folder, self.device = fold, Path(folder), torch.device(device)
+        self.crops, self.validation = _held_back(crops, config.validation, config.seed)
         torch.manual_seed(config.seed * 1000 + fold)
-        self.network = build_network(preset.network).to(self.device, memory_format=torch.channels_last_3d)
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=config.learning_rate)
+        voxels = config.batch_size * math.prod(config.patch or preset.network.input_size)
+        self.speed = fastest(self.device, preset.network, voxels) if speed is None else speed
+        self.network = prepared(build(preset.network), self.device, self.speed)
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=config.learning_rate, fused=self.speed.fused)
+        self._outputs = Compiled(self._eager_outputs, self.speed.compiled)
+        self.batches = Batches(preset, config, self.device, self.speed)
+        self._pace, self.waited = checkpoints.Pace(), 0.0  # seconds of the last epoch in which there was no data
         # measurements are standardized by this fold's training patients only
-        measured = np.stack([crop.measurements for crop in crops])
+        measured = np.stack([crop.measurements for crop in self.crops])
         self.measured = (measured.mean(0), np.maximum(measured.std(0), 1e-3))
         self.epoch, self.history = 0, []
+        self.head_stage = None  # what the head's own stage learned from: initial head, vectors, labels, ..., decay
 
     def run(self, on_epoch: Callable[[dict], None] | None = None) -> None:
         """Train to the last epoch, a checkpoint after each, then predict the held-out patients."""
+        self.fit(on_epoch)
+        checkpoints.save(self.folder / "network.pt", self.network.state_dict())
+        self._predict()
+
+    def fit(self, on_epoch: Callable[[dict], None] | None = None) -> None:
+        """Train what is left; ``network`` is the trained one after it. ``on_epoch`` gets each row of the history and
+        may raise to stop: the epoch is on disk by then.
+        """
         self.resume()
-        while self.epoch < self.config.epochs:
+        while self.epoch < self.config.epochs and not self._stalled():
             started = time.monotonic()
-            loss = self._train_epoch()
+            with repeatable():
+                loss = self._train_epoch()
             self.epoch += 1
             row = {
                 "epoch": self.epoch,
@@ -116,41 +93,71 @@ class FoldTraining:
                 "learning_rate": self._learning_rate(self.epoch - 1, 0),
                 "seconds": round(time.monotonic() - started, 2),
             }
+            if self.validation:
+                row["validation_loss"] = round(self._validation_loss(), 5)
             self.history.append(row)
-            self._save()
-            _LOG.info(
-                "fold %d epoch %d/%d loss %.4f, %.1f s", self.fold, self.epoch, self.config.epochs, loss, row["seconds"]
-            )
+            self._save(self._pace.due() or self.epoch == self.config.epochs or self._stalled())
+            text = "fold %d epoch %d/%d loss %.4f, %.1f s, %.0f %% of it waiting for data"
+            share = 100 * self.waited / max(row["seconds"], 0.01)
+            _LOG.info(text, self.fold, self.epoch, self.config.epochs, loss, row["seconds"], share)
             if on_epoch:
-                on_epoch(row)
-        if self.config.head is not None:
+                self._report(on_epoch, row)
+        if self.validation:
+            self._load(checkpoints.BEST)
+        if self.config.head is not None and next(self.network.head.parameters(), None) is not None:
             self._train_head()
-        write_bytes(self.folder / "network.pt", _saved(self.network.state_dict()))
-        self._predict()
+        self.network.eval()
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one. A damaged one is refused by name."""
-        path = self.folder / "checkpoint_latest.pt"
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.history = int(state["epoch"]), list(state["history"])
-        except Exception as error:
-            hint = "Delete it to train this fold from its beginning."
-            raise BadInput("checkpoint_damaged", f"The checkpoint {path} cannot be read: {error}.", hint) from error
+        if (self.folder / checkpoints.LATEST).exists():
+            self._load(checkpoints.LATEST)
 
-    def _save(self) -> None:
+    def _load(self, name: str) -> None:
+        path = self.folder / name
+        state = checkpoints.load(path, self.device)
+        try:
+            self.network.load_state_dict(state["network"])
+            if "optimizer" in state:
+                for group in state["optimizer"]["param_groups"]:  # this computer's way, not the file's
+                    group["fused"] = self.speed.fused
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.epoch, self.history = int(state["epoch"]), list(state["history"])
+        except Exception as error:
+            raise checkpoints.damaged(path, error) from error
+
+    def _save(self, due: bool) -> None:
+        """The history, and what is needed to go on: always where this epoch is the best, else when it is ``due``."""
+        # the best one first: a kill between the two repeats this epoch and writes it again
+        if self.validation and self._best_epoch() == self.epoch:
+            checkpoints.save(self.folder / checkpoints.BEST, {"network": self.network.state_dict()})
+        if due:
+            self._save_latest()
+        write_csv(self.folder / "history.csv", list(self.history[0]), [list(row.values()) for row in self.history])
+
+    def _save_latest(self) -> None:
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "history": self.history,
         }
-        write_bytes(self.folder / "checkpoint_latest.pt", _saved(state))
-        write_csv(self.folder / "history.csv", list(self.history[0]), [list(row.values()) for row in self.history])
+        self._pace.save(self.folder / checkpoints.LATEST, state)
+
+    def _report(self, on_epoch: Callable[[dict], None], row: dict) -> None:
+        try:
+            on_epoch(row)
+        except BaseException:
+            self._save_latest()
+            raise
+
+    def _best_epoch(self) -> int:
+        """The first epoch with the least loss."""
+        losses = [row.get("validation_loss", row["loss"]) for row in self.history]
+        return int(np.argmin(losses)) + 1
+
+    def _stalled(self) -> bool:
+        return bool(self.history and self.config.patience) and self.epoch - self._best_epoch() >= self.config.patience
 
     def _groups(self) -> list[dict]:
         head = set(map(id, self.network.head.parameters()))
@@ -176,37 +183,64 @@ class FoldTraining:
         seed = [self.config.seed, self.fold, self.epoch]
         random = np.random.default_rng(seed)
         torch.manual_seed(int(np.random.default_rng([*seed, 1]).integers(2**31)))
-        order = random.permutation(len(self.crops))
+        order, size = random.permutation(len(self.crops)), self.config.batch_size
+        batches = [[self.crops[i] for i in order[n * size : (n + 1) * size]] for n in range(self._steps())]
         self.network.train()
-        losses = []
-        for step in range(self._steps()):
-            chosen = [self.crops[i] for i in order[step * self.config.batch_size : (step + 1) * self.config.batch_size]]
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._learning_rate(self.epoch, step)
-            losses.append(self._step(chosen, random))
-        return float(np.mean(losses))
+        losses, self.waited = [], 0.0
+        with made_ahead(lambda crops: self.batches.augmented(crops, random), batches, self.speed.ahead) as made:
+            for step, chosen in enumerate(batches):
+                started = time.monotonic()
+                batch = next(made)
+                self.waited += time.monotonic() - started
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self._learning_rate(self.epoch, step)
+                losses.append(self._step(chosen, batch))
+        # asked for once an epoch: a GPU would have to be waited for at each step
+        loss = float(np.mean([float(loss) for loss in losses]))
+        if not math.isfinite(loss):
+            raise RuntimeError(f"the loss is {loss} in fold {self.fold}, epoch {self.epoch + 1}")
+        return loss
 
-    def _step(self, crops: list[Crop], random: np.random.Generator) -> float:
-        config = self.config
-        views = [augment(crop, self.preset.preprocessing, config.augmentation, random, config.patch) for crop in crops]
-        inputs = self._tensor(np.stack([view[0] for view in views])).to(memory_format=torch.channels_last_3d)
-        tumor = self._tensor(np.stack([view[1] for view in views]).astype(np.int64))
-        inside = self._tensor(np.stack([view[2] for view in views]))
-        features = self.network.encode(inputs)
-        if config.head is not None:
-            loss = segmentation_loss(self.network.decode(features), tumor, inside, config.loss.dice)
-        else:
-            labels = self._tensor(np.array([crop.label for crop in crops], dtype=np.int64))
-            measured = self._tensor(self._measurements(crops))
-            outputs = (*self.network.head(features), self.network.decode(features))
-            loss = total_loss(outputs, (labels, measured, tumor, inside), config.loss)
-        if not torch.isfinite(loss):
-            raise RuntimeError(f"the loss is {float(loss)} in fold {self.fold}, epoch {self.epoch + 1}")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    def _step(self, crops: list[Crop], batch: Batch) -> torch.Tensor:
+        loss = self._outputs.attempt(lambda: self._backward(crops, batch), self.optimizer.zero_grad)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
-        return float(loss.detach())
+        self.optimizer.zero_grad(set_to_none=True)  # here, so that the next batch's features find the room
+        return loss
+
+    def _backward(self, crops: list[Crop], batch: Batch) -> torch.Tensor:
+        loss = self._loss(crops, batch)
+        loss.backward()
+        return loss.detach()
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        """Mean loss over the patients held back, without augmentation, one at a time."""
+        self.network.eval()
+        return float(np.mean([float(self._loss([crop], self.batches.plain([crop]))) for crop in self.validation]))
+
+    def _loss(self, crops: list[Crop], batch: Batch) -> torch.Tensor:
+        """Eq. 1 for a batch; the segmentation's term alone where the head has its own stage."""
+        inputs, tumor, inside = batch
+        outputs = (self._outputs.run if torch.is_grad_enabled() else self._eager_outputs)(inputs)
+        if self.config.head is not None:
+            return segmentation_loss(outputs[2], tumor, inside, self.config.loss.dice)
+        labels = torch.tensor([crop.label for crop in crops], device=self.device)
+        measured = torch.from_numpy(self._measurements(crops)).to(self.device)
+        return total_loss(outputs, (labels, measured, tumor, inside), self.config.loss)
+
+    def _eager_outputs(self, inputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """DM logits and measurements, None where the head has its own stage, and the segmentation's logits."""
+        bfloat16, network, head = self.speed.bfloat16, self.network, (None, None)
+        with autocast(self.device, bfloat16):
+            features = network.encode(inputs)
+        # before the decoder: the gradient of its many weights comes when the decoder's features are gone. In float32,
+        # as in a prediction
+        if self.config.head is None:
+            head = network.head([level.float() for level in features])
+        with autocast(self.device, bfloat16):
+            segmentation = network.decode(features)
+        return (*head, None if segmentation is None else segmentation.float())
 
     def _measurements(self, crops: list[Crop]) -> np.ndarray:
         measured = np.stack([crop.measurements for crop in crops])
@@ -216,38 +250,47 @@ class FoldTraining:
         """The head's own stage. It is short and follows from the seed alone, so a killed one begins again."""
         config, seed = self.config.head, [self.config.seed, self.fold, 7]
         settings, limits = self.preset.preprocessing, self.config.augmentation
-        vectors = feature_vectors(self.network, self.crops, settings, limits, config.views, seed, self.device)
-        labels = np.tile([crop.label for crop in self.crops], config.views)
-        measured = np.tile(self._measurements(self.crops), (config.views, 1))
+        crops = self.crops + self.validation  # those held back chose the segmentation's epoch, which saw no label
+        vectors = feature_vectors(self.network, crops, settings, limits, config.views, seed, self.device)
+        labels = np.tile([crop.label for crop in crops], config.views)
+        measured = np.tile(self._measurements(crops), (config.views, 1))
         decay = choose_decay(self.network.head, vectors, labels, measured, config, seed=self.fold)
+        self.head_stage = HeadStage(copy.deepcopy(self.network.head), vectors, labels, measured, decay)
         loss = fit_head(self.network.head, vectors, labels, measured, config, decay, seed=self.fold)
         _LOG.info("fold %d head: weight decay %g, loss %.4f", self.fold, decay, loss)
-
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(array).to(self.device)
 
     def _predict(self) -> None:
         rows = []
         self.network.eval()
         for crop in self.held_out:
-            inputs, mask, inside = center_crop(crop, self.preset.preprocessing)
-            with torch.inference_mode():
-                dm_logits, segmentation = self.network(self._tensor(inputs[None]))
-            overlap = (
-                ""
-                if segmentation is None
-                else round(dice((segmentation[0, 1] > segmentation[0, 0]).cpu().numpy() & inside, mask), 4)
-            )
-            rows.append(
-                [crop.patient_id, self.fold, crop.label, round(float(dm_log_odds(dm_logits)), 5), overlap, "mask"]
-            )
+            log_odds, tumor = predict_crop(self.network, crop, self.preset.preprocessing, self.device)
+            overlap = "" if tumor is None else round(dice(tumor, center_crop(crop, self.preset.preprocessing)[1]), 4)
+            rows.append([crop.patient_id, self.fold, crop.label, round(log_odds, 5), overlap, "mask"])
         write_csv(self.folder / "predictions.csv", PREDICTION_COLUMNS, rows)
 
 
-def _saved(value) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
+@dataclass(frozen=True)
+class HeadStage:
+    """What the head learned from in its own stage, for the calibration inside the training patients: the head before
+    it, feature vectors (views * patients, features), labels, measurements, and the weight decay that was chosen.
+    """
+
+    head: torch.nn.Module
+    vectors: torch.Tensor
+    labels: np.ndarray
+    measurements: np.ndarray
+    decay: float
+
+
+def _held_back(crops: list[Crop], parts: int, seed: int) -> tuple[list[Crop], list[Crop]]:
+    """The patients to learn from and those held back: one of ``parts``, with the cohort's share of events."""
+    if not parts:
+        return crops, []
+    drawn = draw_folds(crops, parts, seed)
+    held = [drawn[crop.patient_id] == 0 for crop in crops]
+    return [c for c, out in zip(crops, held, strict=True) if not out], [
+        c for c, out in zip(crops, held, strict=True) if out
+    ]
 
 
 def fold_predictions(folder: Path) -> list[dict]:
