@@ -1,4 +1,6 @@
-"""The command line of training: ``python -m CHMFLTrainingLib cohort | train | export``."""
+"""The command line of training: ``python -m CHMFLTrainingLib cohort | train | export | compare | status | report |
+predict``.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from pathlib import Path
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.failures import as_known
 
-from .cohort import STS, sts_cohort, write_cohort
-
-_LOG = logging.getLogger(__name__)
+from .cli_cohort import add_cohort
+from .cli_compare import add_compare
+from .cli_run import add_run_commands, export_method
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,8 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr, datefmt="%H:%M:%S")
     try:
-        arguments.run(arguments)
-        return 0
+        return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         print("Canceled. Finished epochs are kept; --resume goes on from them.", file=sys.stderr)
         return 3
@@ -41,13 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    cohort = commands.add_parser("cohort", help="write cohort.csv for the public soft-tissue-sarcoma data")
-    cohort.add_argument(
-        "--sts", type=Path, required=True, metavar="FOLDER", help="folder with clinical.csv and images/"
-    )
-    cohort.add_argument("--output", type=Path, required=True, metavar="CSV")
-    cohort.set_defaults(run=_cohort)
-
+    add_cohort(commands)
     train = commands.add_parser("train", help="train the folds of a run")
     train.add_argument("--output", type=Path, required=True, metavar="RUN", help="the run's folder")
     train.add_argument("--resume", action="store_true", help="go on with the run in RUN, with its own settings")
@@ -64,22 +59,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--threads", type=int, help="CPU threads of this process")
     train.set_defaults(run=_train)
 
+    add_compare(commands)
+    add_run_commands(commands)
     export = commands.add_parser("export", help="make a model bundle of a finished run")
-    export.add_argument("run_folder", type=Path, metavar="RUN")
+    export.add_argument("run_folder", type=Path, metavar="RUN", help="of train, or with --method of compare")
+    export.add_argument("--method", metavar="NAME", help="of a run of compare; only CHMFL can be exported")
+    export.add_argument("--repeat", type=int, default=0, help="of a run of compare: which repeat (default 0)")
     export.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
     export.add_argument("--name", default="sts-dm", help="the model's name")
     export.add_argument("--version", default="0.1.0")
     export.set_defaults(run=_export)
     return parser
-
-
-def _cohort(arguments) -> None:
-    patients = sts_cohort(arguments.sts)
-    write_cohort(arguments.output, patients, STS)
-    labels = [patient.label for patient in patients]
-    _LOG.info(
-        "%s: %d patients, %d with and %d without DM", arguments.output, len(patients), labels.count(1), labels.count(0)
-    )
 
 
 def _train(arguments) -> None:
@@ -104,6 +94,10 @@ def _train(arguments) -> None:
 
 
 def _export(arguments) -> None:
+    if arguments.method is not None:
+        where = (arguments.run_folder, arguments.method, arguments.repeat)
+        export_method(*where, arguments.output, arguments.name, arguments.version)
+        return
     from .export import export
 
     export(arguments.run_folder, arguments.output, arguments.name, arguments.version)
