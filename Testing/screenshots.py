@@ -1,6 +1,6 @@
-"""``run.py screenshots``: the README's pictures, from a real run of the panel on the phantom.
+"""``run.py screenshots``: the README's pictures, from a real prediction and a small real training on phantoms.
 
-The panel is real Qt on the stand-in (slicer_standin/README.md); the views are drawn by Slicer's own slice logic and
+The panels are real Qt on the stand-in (slicer_standin/README.md); the views are drawn by Slicer's own slice logic and
 displayable managers. ``--patient FOLDER`` takes a patient's PET.nii.gz and CT.nii.gz instead: look at those pictures,
 but never commit them.
 """
@@ -13,26 +13,33 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
-sys.path[:0] = [str(HERE), str(REPOSITORY / "CHMFLPredictor")]
+sys.path[:0] = [str(HERE), str(REPOSITORY / "CHMFLPredictor"), str(REPOSITORY / "CHMFLTraining")]
 PANEL_WIDTH, VIEW_SIZE, GAP = 430, 495, 4
-TIMEOUT_S = 600
+TIMEOUT_S = 1800
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the panel and write the pictures."""
     parser = argparse.ArgumentParser(prog="run.py screenshots", description=__doc__)
     parser.add_argument("--patient", type=Path, help="folder with PET.nii.gz and CT.nii.gz; default: the phantom")
+    parser.add_argument("--module", choices=("both", "predictor", "training"), default="both")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
     options = parser.parse_args(arguments)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     options.output.mkdir(parents=True, exist_ok=True)
-    photographer = Photographer(options.output)
-    photographer.open_panel()
-    photographer.load(options.patient)
-    photographer.predict()
-    photographer.take_views()
-    for path in photographer.taken:
-        print(path)
+    if options.module != "training":
+        photographer = Photographer(options.output)
+        photographer.open_panel()
+        photographer.load(options.patient)
+        photographer.predict()
+        photographer.take_views()
+        photographer.tell()
+    if options.module != "predictor":
+        from screenshots_training import TrainingPhotographer
+
+        with TrainingPhotographer(options.output) as photographer:
+            photographer.take_all()
+            photographer.tell()
     return 0
 
 
@@ -43,15 +50,22 @@ class Photographer:
     :ivar taken: the pictures' paths.
     """
 
+    MODULE, TITLE = "CHMFLPredictor", "CHMFL Predictor"
+
     def __init__(self, output: Path):
         self.output, self.taken = output, []
+
+    def tell(self) -> None:
+        """Print the paths of the pictures."""
+        for path in self.taken:
+            print(path)
 
     def open_panel(self) -> None:
         """Start the stand-in and open the module."""
         import slicer_standin
 
         slicer_standin.start(testing=False)
-        slicer_standin.add_module(REPOSITORY / "CHMFLPredictor" / "CHMFLPredictor.py")
+        slicer_standin.add_module(REPOSITORY / self.MODULE / f"{self.MODULE}.py")
         import slicer
         from PySide6.QtWidgets import QApplication
         from slicer_standin import slicer_style
@@ -59,10 +73,10 @@ class Photographer:
 
         slicer_style.apply(QApplication.instance())
 
-        slicer.modules.chmflpredictor.widgetRepresentation().enter()  # what selecting the module does
-        self.widget = slicer.modules.CHMFLPredictorWidget
+        getattr(slicer.modules, self.MODULE.lower()).widgetRepresentation().enter()  # what selecting it does
+        self.widget = getattr(slicer.modules, f"{self.MODULE}Widget")
         self.window = unwrap(self.widget.parent)
-        self.window.setWindowTitle("CHMFL Predictor")
+        self.window.setWindowTitle(self.TITLE)
         self.window.show()
 
     def load(self, patient: Path | None) -> None:

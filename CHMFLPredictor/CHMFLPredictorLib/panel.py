@@ -70,7 +70,7 @@ class Panel:
             return
         self._guiTag = parameterNode.connectGui(self.ui)
         self._observerTag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)
-        self.models.choose(parameterNode.model)
+        self.models.refresh(parameterNode.model)  # another module may have added one
         self.inputs.showSegment()
         self._relevanceShown = parameterNode.showRelevance
         self._shown = None
@@ -178,6 +178,8 @@ class Panel:
 
     def _onModified(self, caller=None, event=None) -> None:
         if not self._updating:
+            if self._parameterNode.model not in ("", self.models.folder):  # chosen from outside
+                self.models.refresh(self._parameterNode.model)
             self.refresh()
 
     def _onModel(self, folder: str) -> None:

@@ -52,6 +52,7 @@ class ModelBox:
     def refresh(self, chosen: str = "") -> None:
         """List the models anew and choose the one in that folder, or the one that ships."""
         models = self._shelf.models()
+        self._cards.clear()  # a folder may hold another model than before
         combo = self._ui.modelComboBox
         blocked = combo.blockSignals(True)
         combo.clear()
@@ -120,7 +121,6 @@ class ModelBox:
         except ChmflError as error:
             slicer.util.errorDisplay(f"{error.message}\n\n{error.hint}", windowTitle=_("The model cannot be used"))
             return
-        self._cards.clear()
         self.refresh(str(added.folder))
 
     def _onRemove(self) -> None:

@@ -29,17 +29,28 @@ SLICER_PACKAGES = {
 WIDGET_PACKAGES = {"qt", "ctk", "PythonQt"}
 AT_FILE_SCOPE = {*sys.stdlib_module_names, "numpy", "scipy", "SimpleITK", "slicer", "vtk", "qt", "ctk", *LIBRARIES}
 # What a panel loads; files that these reach at file scope must do without torch. Others may import torch and openvino.
-PANEL_ROOTS = {
-    "panel.py",
-    "scene_run.py",
-    "scene.py",
+PANEL_ROOTS = (
+    "panel*.py",
+    "scene*.py",
     "process.py",
     "dependencies.py",
     "cli.py",
     "bundle.py",
     "volumes.py",
     "report.py",
-}
+    # of CHMFLTraining: its state and its child, what it reads of a run, and every method, for the list of them
+    "training_state.py",
+    "run_process.py",
+    "run_status.py",
+    "live_results.py",
+    "cohort*.py",
+    "methods/*.py",
+)
+# What needs Slicer's packages installed first; a panel opens, and lists the methods, where none of them exists.
+INSTALLED_LATER = (
+    "torch", "pydicom", "PIL", "openvino", "safetensors", "sklearn", "dask", "distributed", "mirp", "monai",
+    "matplotlib", "statsmodels", "pandas", "skimage",
+)  # fmt: skip
 TOP_LEVEL = {
     "CMakeLists.txt", "CHMFL.png", "README.md", "LICENSE.txt", "CHMFLPredictor", "CHMFLTraining", "Resources",
     "Testing", "out", "build",  # made by the commands, ignored by git
@@ -132,11 +143,12 @@ def test_rule_2_only_named_rooms_import_slicer():
 def test_rule_2_the_libraries_run_without_slicer():
     """All but the rooms for Slicer can be imported where ``slicer``, ``qt`` and ``vtk`` do not exist."""
     modules = [
-        f"{package}.{path.stem}"
+        ".".join([package, *path.relative_to(folder).with_suffix("").parts])
         for package, folder in LIBRARIES.items()
-        for path in sorted(folder.glob("*.py"))
+        for path in sorted(folder.rglob("*.py"))
         if not in_rooms(path, (*SLICER_ROOMS, "__main__.py", "__init__.py"))
     ]
+    assert "CHMFLTrainingLib.methods.chmfl" in modules
     script = (
         "import importlib, sys\n"
         f"for name in {sorted(SLICER_PACKAGES)!r}: sys.modules[name] = None\n"
@@ -160,7 +172,7 @@ def _environment():
 
 def test_rule_3_nothing_foreign_at_file_scope():
     panel = loaded_by_a_panel()
-    assert {"errors.py", "process.py", "scene.py"} <= {path.name for path in panel}
+    assert {"errors.py", "process.py", "scene.py", "method.py", "hc_rf.py"} <= {path.name for path in panel}
     for path in sources():
         allowed = AT_FILE_SCOPE if path in panel else AT_FILE_SCOPE | {"torch", "openvino"}
         foreign = set(imported(at_file_scope(tree_of(path)))) - allowed
@@ -169,7 +181,7 @@ def test_rule_3_nothing_foreign_at_file_scope():
 
 def loaded_by_a_panel():
     """Module files, the roots and everything that they import at file scope, directly or not."""
-    waiting = [path for path in sources() if path.name in PANEL_ROOTS or path in MODULE_FILES]
+    waiting = [path for path in sources() if in_rooms(path, PANEL_ROOTS) or path in MODULE_FILES]
     reached = set()
     while waiting:
         path = waiting.pop()
@@ -194,17 +206,41 @@ def siblings(path):
         for name in [".".join(parts), *(".".join([*parts, alias.name]) for alias in node.names)]:
             if name:
                 yield folder / (name.replace(".", "/") + ".py")
+                yield folder / name.replace(".", "/") / "__init__.py"
 
 
 def test_rule_3_torch_comes_only_with_what_needs_it():
     """A panel can load the command line, the models' cards and the child's driver where torch does not exist."""
+    done = run_bare("from CHMFLPredictorLib import bundle, cli, errors, process, protocol, report, volumes")
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_rule_3_training_is_listed_and_followed_without_what_trains():
+    """Methods with their figures, a cohort's findings and a run's progress: all before anything is installed."""
+    done = run_bare(
+        "from CHMFLTrainingLib import cli, cohort, cohort_check, comparison, methods, run_status\n"
+        "print(sorted(methods.all_methods()))"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert {"CHMFL", "HC + RF", "MOR + 3D CNNs", "V-net", "Volume + SUVmax"} <= set(names)
+
+
+def run_bare(code):
+    """Run code in a Python that has the libraries and no package of :data:`INSTALLED_LATER`."""
     script = (
         "import sys\n"
-        "for name in ('torch', 'pydicom', 'PIL', 'openvino', 'safetensors', 'sklearn'): sys.modules[name] = None\n"
-        "from CHMFLPredictorLib import bundle, cli, errors, process, protocol, report, volumes"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {INSTALLED_LATER!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=_environment())
-    assert done.returncode == 0, done.stderr[-2000:]
+    return subprocess.run([sys.executable, "-c", script + code], capture_output=True, text=True, env=_environment())
+
+
+def test_rule_3_knows_when_a_package_is_absent():
+    assert "No module named 'dask'" in run_bare("import dask").stderr
 
 
 def test_rule_3_sees_what_it_looks_for():
@@ -224,7 +260,7 @@ def test_rule_4_installed_names_are_unique():
                 continue
             assert str(inside).lower() not in seen, f"{path} and {seen[str(inside).lower()]} would overwrite each other"
             seen[str(inside).lower()] = path
-    assert seen
+    assert {"chmflpredictorlib/errors.py", "chmfltraininglib/methods/chmfl.py"} <= set(seen)
 
 
 def test_rule_4_no_package_with_a_name_of_everybody():

@@ -13,7 +13,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, THREADS)
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait must not burn the core that another one needs
-for _folder in ("CHMFLPredictor", "Testing", "Testing/library"):
+for _folder in ("CHMFLPredictor", "CHMFLTraining", "Testing", "Testing/library"):
     _path = str(REPOSITORY / _folder)
     if _path not in sys.path:
         sys.path.append(_path)

@@ -9,23 +9,27 @@ import pytest
 import slicer_standin
 
 TESTING = Path(__file__).resolve().parents[1]
-MODULE_FILE = TESTING.parent / "CHMFLPredictor" / "CHMFLPredictor.py"
+MODULE_FILES = [TESTING.parent / name / f"{name}.py" for name in ("CHMFLPredictor", "CHMFLTraining")]
 NAMES = sorted(path.stem for path in TESTING.glob("CHMFL*SelfTest.py"))
 
 if str(TESTING) not in sys.path:
     sys.path.append(str(TESTING))
-slicer_standin.add_module(MODULE_FILE)
+for _file in MODULE_FILES:
+    slicer_standin.add_module(_file)
 for _name in NAMES:
     _module = importlib.import_module(_name)
     for _case in vars(_module).values():
         if isinstance(_case, type) and issubclass(_case, unittest.TestCase) and _case.__module__ == _name:
+            assert _case.__name__ not in globals(), f"{_name}: another self-test has a class {_case.__name__}"
             globals()[_case.__name__] = _case  # where pytest finds it
+del _case  # or pytest finds the last one twice
 
 
 @pytest.fixture(autouse=True)
-def module():
-    """The module is loaded and without complaint."""
-    assert slicer_standin.add_module(MODULE_FILE) is not None, slicer_standin.module_errors
+def modules():
+    """The modules are loaded and without complaint."""
+    for file in MODULE_FILES:
+        assert slicer_standin.add_module(file) is not None, slicer_standin.module_errors
 
 
 def test_slicer_would_find_them_by_name():

@@ -155,6 +155,8 @@ def reset() -> None:
     import slicer
 
     slicer.mrmlScene.Clear(False)
+    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    layout.SetViewArrangement(layout.SlicerLayoutInitialView)
     slicer.dicomDatabase = _application._parts["dicom_database"] = _module("dicom_database").build()
     set_pytorch(None)
     _application._clear_settings()
@@ -192,7 +194,7 @@ def _assemble(scene: object) -> None:
     logic = slicer.modules._application
     logics = {name: holder.logic() for name, holder in vars(slicer.modules).items() if name != "_application"}
     logics |= scenes.add_logics(logic, scene)
-    scenes.add_views(logic, scene)
+    _kept.append(scenes.add_views(logic, scene))
     manager = module_manager.qSlicerModuleManager(logic, scene, _application)
     _application._adopt(
         {

@@ -52,11 +52,16 @@ def add_logics(application: object, scene: object) -> dict[str, object]:
     return logics
 
 
-def add_views(application: object, scene: object) -> None:
-    """Add the layout, a 3D view and its camera, and the logics of the slice views (MRMLLayoutManager's work)."""
+def add_views(application: object, scene: object) -> object:
+    """Add the layout, a 3D view and its camera, and the logics of the slice views (qMRMLLayoutManager.cxx's work).
+
+    Returns the layout logic, to be kept: it is Slicer's own, with the default layouts, and adds the node of a view,
+    such as the plot view, when a layout with that view is chosen.
+    """
     import slicer
 
-    scene.AddNode(slicer.vtkMRMLLayoutNode())
+    layouts = slicer.vtkMRMLLayoutLogic()
+    layouts.SetMRMLApplicationLogic(application)
     view = slicer.vtkMRMLViewNode()
     view.SetName("View1")
     view.SetLayoutName("1")
@@ -79,6 +84,8 @@ def add_views(application: object, scene: object) -> None:
     views.AddItem(logic)
     application.SetSliceLogics(slices)
     application.SetViewLogics(views)
+    layouts.SetMRMLScene(scene)
+    return layouts
 
 
 class SubjectHierarchyPluginLogic:

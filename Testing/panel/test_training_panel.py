@@ -1,0 +1,126 @@
+"""The panel of CHMFLTraining on the stand-in: what its self-tests, which click through a run, do not look at."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import slicer
+import slicer_standin
+from conftest import REPOSITORY
+from test_panel import apart
+
+NAME = "CHMFLTraining"
+MODULE = REPOSITORY / NAME
+ABSENT = ("torch", "dask", "distributed", "sklearn", "mirp", "monai", "matplotlib", "pandas", "safetensors", "openvino")
+OPEN = (
+    "slicer.modules.chmfltraining.widgetRepresentation().enter()\n"
+    "import time\n"
+    "widget = slicer.modules.CHMFLTrainingWidget\n"
+    "end = time.monotonic() + 240\n"
+    "while not widget.panel.methods.known and time.monotonic() < end: slicer.app.processEvents()\n"
+)
+
+
+@pytest.fixture
+def widget():
+    """The panel, opened."""
+    module = slicer_standin.add_module(MODULE / f"{NAME}.py")
+    representation = module.widgetRepresentation()
+    if not representation.isEntered:
+        representation.enter()
+    yield slicer.modules.CHMFLTrainingWidget
+    slicer_standin.remove_module(NAME)
+
+
+def test_generic_module_tests():
+    slicer_standin.add_module(MODULE / f"{NAME}.py")
+    assert slicer_standin.generic_module_test(NAME) == []
+    slicer_standin.remove_module(NAME)
+
+
+def test_module_has_its_icon_and_its_predictor():
+    module = slicer_standin.add_module(MODULE / f"{NAME}.py")
+    assert not module.icon.isNull() and module.icon.availableSizes()[0].width() >= 128
+    assert module.title == "CHMFL Training" and module.categories == ("Nuclear Medicine",)
+    slicer_standin.remove_module(NAME)
+
+
+def test_loading_the_module_costs_the_start_little():
+    """Until the panel is opened, nothing but the lists of choices is imported."""
+    own = apart("print(*(set(sys.modules) - before))", MODULE / f"{NAME}.py").split()
+    foreign = {name.split(".")[0] for name in own} - set(sys.stdlib_module_names)
+    assert foreign == {"CHMFLTraining", "CHMFLTrainingLib"}
+    assert {name.split(".")[1] for name in own if name.startswith("CHMFLTrainingLib.")} == {"panel_choices"}
+
+
+def test_panel_opens_without_anything_that_is_not_slicers():
+    """And none of what trains is imported into Slicer where it is there."""
+    script = OPEN.split("import time")[0] + (
+        "print(slicer_standin.module_errors, slicer.modules.CHMFLTrainingWidget.ui.startButton.text)"
+    )
+    assert "[] Start" in apart(script, MODULE / f"{NAME}.py", ABSENT)
+    script = OPEN + "print(len(widget.panel.methods._items), *(set(sys.modules) - before))"
+    count, *loaded = apart(script, MODULE / f"{NAME}.py").splitlines()[-1].split()
+    assert int(count) >= 30
+    assert not set(loaded) & set(ABSENT)
+
+
+def test_flat_installation_lists_methods_and_checks_a_cohort(tmp_path):
+    """Slicer installs both modules' files into one folder; from there panel and child work as from the sources."""
+    flat, cohort = tmp_path / "flat", tmp_path / "cohort"
+    for module in ("CHMFLPredictor", NAME):
+        lists = (REPOSITORY / module / "CMakeLists.txt").read_text(encoding="utf-8")
+        for name in re.findall(r"^\s+(\S+/\S+|\$\{MODULE_NAME\}\.py)$", lists, re.MULTILINE):
+            file = name.replace("${MODULE_NAME}", module)
+            (flat / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / module / file, flat / file)
+    script = OPEN + (
+        "from chmfl_training_selftest import write_cohort\n"
+        "from CHMFLTrainingLib import methods\n"
+        f"widget.ui.cohortPathLineEdit.currentPath = str(write_cohort({str(cohort)!r}))\n"
+        "slicer.app.processEvents()\n"
+        "widget.ui.checkCohortButton.click()\n"
+        "while widget.panel.cohort.checking and time.monotonic() < end: slicer.app.processEvents()\n"
+        "print(slicer_standin.module_errors, methods.__file__, widget.ui.cohortTableWidget.rowCount)"
+    )
+    said = apart(script, flat / f"{NAME}.py").splitlines()[-1].split()
+    assert said[0] == "[]" and Path(said[1]).is_relative_to(flat) and said[2] == "8"
+
+
+def test_choices_are_saved_with_the_scene(widget, tmp_path):
+    node = widget.logic.getParameterNode()
+    widget.ui.wSlider.value = 0.25
+    widget.ui.foldsSpinBox.value = 4
+    widget.ui.presetComboBox.setCurrentIndex(2)
+    node.methods, node.cohort, node.run = "TLG,CHMFL", str(tmp_path / "cohort.csv"), str(tmp_path / "run")
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.Clear(False)
+    assert widget.logic.getParameterNode().methods != "TLG,CHMFL"
+    slicer.util.loadScene(str(tmp_path / "scene.mrml"))
+    node = widget.logic.getParameterNode()
+    assert (node.w, node.folds, node.preset.value, node.methods) == (0.25, 4, "smoke", "TLG,CHMFL")
+    assert widget.ui.cohortPathLineEdit.currentPath == str(tmp_path / "cohort.csv")
+    assert Path(widget.panel.state.folder) == tmp_path / "run"
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system cannot look at an ended child without taking it")
+def test_an_ended_child_of_a_panel_that_is_gone_is_gone():
+    """After a reload nobody asks for the exit code of the run's program: its number stays, the program does not."""
+    from CHMFLTrainingLib.run_process import pid_exists
+
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert pid_exists(child.pid)
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not pid_exists(child.pid)
+    assert child.wait(60) == 1, "the exit code is still there for whoever asks"
+
+
+def test_every_widget_that_starts_something_says_why_it_cannot(widget):
+    for name in ("start", "resume", "compareRuns", "useInPredictor"):
+        button = getattr(widget.ui, f"{name}Button")
+        assert not button.enabled and button.toolTip, name
