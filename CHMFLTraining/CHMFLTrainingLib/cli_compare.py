@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import threading
 from contextlib import contextmanager
@@ -152,15 +153,16 @@ def _options(arguments) -> dict:
     """``--option`` as method (or "*") to name to value."""
     options: dict[str, dict] = {}
     for text in arguments.option:
-        left, separator, value = text.partition("=")
-        method, colon, name = left.rpartition(":")
-        if not separator or not name:
+        # a method's name may hold "=", as in CHMFL w=0.25:epochs=5, and a value ":"
+        found = re.fullmatch(r"()(\w+)=(.*)", text) or re.fullmatch(r"(.+?):(\w+)=(.*)", text)
+        if not found:
             raise BadInput("option_unreadable", f"--option {text!r} is not NAME=VALUE.", "As in --option w=0.5.")
+        method, name, value = found.groups()
         try:
             value = json.loads(value)
         except ValueError:
             pass  # a word or a path
-        if colon:
+        if method:
             method = _methods(method, _methods_folder(arguments))[0]
         options.setdefault(method or "*", {})[name] = value
     return options

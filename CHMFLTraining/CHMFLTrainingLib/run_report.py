@@ -104,11 +104,18 @@ def _head(data: RunData) -> str:
         "Preset": f"{plan.preset}, seed {plan.seed}",
         "Compared with": ", ".join(data.references) or "nothing yet",
     }
+    if plan.options:
+        facts["Set apart from the preset"] = "; ".join(_option_words(*one) for one in plan.options.items())
     if about.get("citation"):
         facts["Citation"] = about["citation"]
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(text))}</td></tr>" for name, text in facts.items())
     lead = "Every number is out of fold: of patients that the method did not see in training."
     return f"<h1>{_title(data)}</h1><p class='soft'>{lead}</p><table>{rows}</table>"
+
+
+def _option_words(method: str, options: dict) -> str:
+    """"CFL: preset smoke, epochs 30"."""
+    return f"{'all' if method == '*' else method}: {', '.join(f'{name} {value}' for name, value in options.items())}"
 
 
 def _problems(data: RunData) -> str:

@@ -11,6 +11,7 @@ from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib import jobs as jobs_module
 from CHMFLTrainingLib.comparison import COLUMNS, Comparison, Job, Plan, is_comparison
 from CHMFLTrainingLib.explanations import write_explanations
+from CHMFLTrainingLib.run_report import write_report
 from compared_run import FOLDS, PATIENTS, compare, epochs_run, new_run, numbers, write_cohort
 
 
@@ -153,6 +154,34 @@ def test_resumed_run_gets_more_methods_and_repeats_but_no_other_settings(cohort,
     assert compare(*again, "--option", "w=0.3") == 2 and "run_differs" in capsys.readouterr().err
     assert compare(*again, "--methods", "Walk", "--repeats", 2) == 0
     assert numbers(folder) == numbers(run)
+
+
+def test_new_method_of_a_run_brings_its_own_options_and_preset(cohort, tmp_path):
+    """A row may be what the computer can afford, each by itself; the run says so."""
+    folder = tmp_path / "run"
+    assert compare(*new_run(cohort, folder, "--methods", "Uptake sum")) == 0
+    added = ("--methods", "Walk", "--option", "Walk:preset=compact", "--option", "Walk:step=0.5")
+    assert compare("compare", "--output", folder, "--resume", "--no-report", "--jobs", 0, *added) == 0
+    about = json.loads((folder / "Walk" / "repeat_0" / "fold_0" / "job.json").read_text())
+    assert (about["preset"], about["options"]) == ("compact", {"step": 0.5})
+    opened = Comparison(folder)
+    presets = {job.method: opened.settings(job, "cpu").preset for job in opened.jobs}
+    assert presets == {"Uptake sum": "smoke", "Walk": "compact"}
+    assert "Walk: preset compact, step 0.5" in write_report(folder).read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("w=0.5", {"*": {"w": 0.5}}),
+        ("CHMFL w=0.25:epochs=5", {"CHMFL w=0.25": {"epochs": 5}}),
+        ("3DMCL:weights=C:/a=b.pth", {"3DMCL": {"weights": "C:/a=b.pth"}}),
+    ],
+)
+def test_options_are_read_as_meant(text, option):
+    from CHMFLTrainingLib.cli_compare import _options
+
+    assert _options(SimpleNamespace(option=[text], methods_folder=None)) == option
 
 
 @pytest.mark.parametrize(
