@@ -61,7 +61,8 @@ def make_phantom(seed: int = 0, tumor: bool = True, bladder: bool = False, direc
     mask_image = _image(mask, CT_SPACING, CT_ORIGIN)
     pet = _acquire_pet(suv, random)
     if tumor:
-        on_pet = sitk.GetArrayViewFromImage(sitk.Resample(mask_image, pet, sitk.Transform(), sitk.sitkNearestNeighbor))
+        # a copy: a view would outlive its image
+        on_pet = sitk.GetArrayFromImage(sitk.Resample(mask_image, pet, sitk.Transform(), sitk.sitkNearestNeighbor))
         truth["suv_max"] = float(sitk.GetArrayViewFromImage(pet)[on_pet > 0].max())
     if direction == "flipped":
         pet, ct, mask_image = (sitk.Flip(image, (True, True, True)) for image in (pet, ct, mask_image))

@@ -171,15 +171,12 @@ def compare(*arguments) -> int:
 
 def child(arguments, **options):
     """The command line as a program of its own, in a process group of its own."""
-    import signal
     import subprocess
 
     paths = [str(REPOSITORY / "CHMFLPredictor"), str(REPOSITORY / "CHMFLTraining")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "CHMFLTrainingLib", *map(str, arguments)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell in the background; the program would inherit it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(command, env=environment, start_new_session=True, **options)
 
 

@@ -1,6 +1,7 @@
 """Fixtures that the library's tests share. Heavy packages are imported where they are used: collecting needs none."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ THREADS = 2
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, str(THREADS))
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait must not burn the core that another one needs
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell in the background; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 for _folder in ("CHMFLPredictor", "CHMFLTraining", "Testing"):
     _path = str(REPOSITORY / _folder)
     if _path not in sys.path:

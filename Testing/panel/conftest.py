@@ -1,6 +1,7 @@
 """Starts the stand-in for Slicer before any test of the panel is imported, and keeps the tests apart."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, THREADS)
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait must not burn the core that another one needs
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell in the background; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 for _folder in ("CHMFLPredictor", "CHMFLTraining", "Testing", "Testing/library"):
     _path = str(REPOSITORY / _folder)
     if _path not in sys.path:
