@@ -105,7 +105,8 @@ def test_killed_run_goes_on_where_it_was(cohort, run, tmp_path):
     try:
         wait_for((folder / "Walk" / "repeat_0" / "fold_0" / "predictions.csv").exists, program)
         found = json.loads(command("status", folder, "--json"))
-        assert found["running"] and (found["finished"], len(found["now"])) == (1, 1) and found["remaining_s"] is not None
+        assert found["running"] and (found["finished"], len(found["now"])) == (1, 1)
+        assert found["remaining_s"] is not None
         assert (found["now"][0]["fold"], found["now"][0]["epoch"], found["now"][0]["epochs"]) == (1, 2, 5)
         assert compare("compare", "--output", folder, "--resume") == 2  # run_in_use
         program.kill()
