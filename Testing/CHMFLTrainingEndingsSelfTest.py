@@ -109,6 +109,8 @@ class BadCohort(training.TrainingTest):
             self.ui.cohortPathLineEdit.currentPath = ""
             summary = self.check_cohort(self.cohort)
             self.assertRegex(summary, r"Error \(cohort_\w+\)")
+            self.assertFalse(self.ui.startButton.enabled)
+            self.assertIn("cannot be read", self.ui.startButton.toolTip)
             self.ui.startButton.click()
             self.assertFalse(self.state.busy, "nothing starts on it")
             self.assertFalse((self.run_folder / "config.json").exists())
@@ -132,6 +134,11 @@ class BadCohort(training.TrainingTest):
         self.assertEqual(self.ui.cohortTableWidget.rowCount, 0)
         self.check_cohort(self.cohort)
         self.assertEqual(self.ui.cohortTableWidget.rowCount, 8, "it can be checked again")
+        self.assertNotIn("check again", self.ui.cohortSummaryLabel.text)
+        self.ui.foldsSpinBox.value = 4
+        self.assertIn("check again", self.ui.cohortSummaryLabel.text)
+        self.check_cohort(self.cohort)
+        self.assertNotIn("check again", self.ui.cohortSummaryLabel.text)
 
     def test_no_folder_for_the_run(self):
         self.check_cohort(self.cohort)

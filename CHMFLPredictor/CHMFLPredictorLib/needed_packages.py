@@ -1,4 +1,4 @@
-"""What a prediction needs besides Slicer, what of it is missing, and the words that ask for it. Changes nothing."""
+"""What CHMFL needs besides Slicer, what of it is missing, and the words that ask for it. Changes nothing."""
 
 import importlib
 import re
@@ -12,12 +12,20 @@ from pathlib import Path
 TORCH_MINIMUM = "2.6"
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[1] / "Resources" / "requirements-chmfl.txt"
 OPTIONAL = frozenset({"openvino"})
-_IMPORT_NAMES = {"Pillow": "PIL"}
+NEED_TORCH = frozenset({"monai"})  # pip would bring a PyTorch of its own choice along, were it not there before
+_IMPORT_NAMES = {"Pillow": "PIL", "scikit-learn": "sklearn"}
 _PURPOSES = {
     "torch": "PyTorch {minimum} or newer: runs the neural network",
     "openvino": "OpenVINO (optional): makes the prediction faster on this computer's processor",
     "pydicom": "pydicom {minimum} or newer: reads DICOM files",
     "Pillow": "Pillow {minimum} or newer: draws the report's pictures",
+    "scikit-learn": "scikit-learn {minimum} or newer: forests, regressions, ROC curves",
+    "safetensors": "safetensors {minimum} or newer: keeps trained weights",
+    "dask": "Dask {minimum} or newer: shares the work among processor cores or computers",
+    "distributed": "Dask's scheduler (distributed) {minimum} or newer",
+    "matplotlib": "Matplotlib {minimum} or newer: draws the figures",
+    "monai": "MONAI {minimum} or newer: V-Net",
+    "mirp": "mirp {minimum} or newer: radiomic features after IBSI",
 }
 # (download, disk) in GB, as measured in 2026 and rounded up
 _TORCH_FOR_CPU_GB, _TORCH_FOR_GPU_GB, _OTHERS_GB = (0.4, 1.5), (4.0, 8.0), (0.1, 0.4)
@@ -51,14 +59,20 @@ class Need:
 
 
 def missing() -> list[Need]:
-    """Return what is not installed, optional packages last. Looks at files only: imports nothing."""
+    """What a prediction lacks, optional packages last. Looks at files only: imports nothing."""
+    found = lacking([("torch", TORCH_MINIMUM), *read_requirements()])
+    return sorted(found, key=lambda need: need.optional)
+
+
+def lacking(requirements: list[tuple[str, str]]) -> list[Need]:
+    """Which of these packages, each with its oldest version, are not installed or too old. Imports nothing."""
     importlib.invalidate_caches()
     found = []
-    for package, minimum in (("torch", TORCH_MINIMUM), *read_requirements()):
+    for package, minimum in requirements:
         installed = installed_version(package)
         if installed is None or older(installed, minimum):
             found.append(Need(package, minimum, installed or "", package in OPTIONAL))
-    return sorted(found, key=lambda need: need.optional)
+    return found
 
 
 def has_torch() -> bool:
@@ -66,9 +80,9 @@ def has_torch() -> bool:
     return installed_version("torch") is not None
 
 
-def read_requirements() -> list[tuple[str, str]]:
-    """Return name and oldest version of each package in the requirements file, in its order."""
-    lines = (line.strip() for line in REQUIREMENTS_FILE.read_text(encoding="utf-8").splitlines())
+def read_requirements(path: Path = REQUIREMENTS_FILE) -> list[tuple[str, str]]:
+    """Return name and oldest version of each package in a requirements file, in its order."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return [tuple(line.split(">=")) for line in lines if line and not line.startswith("#")]
 
 

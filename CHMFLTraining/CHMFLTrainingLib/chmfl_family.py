@@ -65,6 +65,7 @@ class NetworkMethod(Method):
     SOURCE = PENG
     OPEN = OPEN
     NEEDS_TO_PREDICT = frozenset({"pet", "ct"})
+    OPTIONS = frozenset({*_COUNTS, "learning_rate", "voxel_mm", "w", "inner_folds"})
     NETWORK: ClassVar[dict] = {}
     W: ClassVar[float | None] = None
     PAPER_SEGMENTATION: ClassVar[dict | None] = None

@@ -21,6 +21,7 @@ from CHMFLPredictorLib.errors import BadInput
 from .cohort import about_cohort, read_cohort, write_cohort
 from .files import read_csv, write_bytes, write_csv, write_json
 from .folds import draw_folds, read_folds
+from .run_options import OF_ALL, check_options, options_of_new
 
 if TYPE_CHECKING:
     from .cases import Case
@@ -90,7 +91,8 @@ class Comparison:
         """Make the run's folder and open it.
 
         :param folds: CSV of folds; None draws six a repeat, with equal shares of both outcomes.
-        :raises BadInput: run_exists, repeats_unusable, preset_unknown, and what is wrong with cohort or folds.
+        :raises BadInput: run_exists, repeats_unusable, preset_unknown, option_unknown, and what is wrong with cohort or
+            folds.
         """
         from .method import Settings
 
@@ -99,6 +101,7 @@ class Comparison:
             hint = "Add --resume to go on with it, or choose another folder."
             raise BadInput("run_exists", f"There is a run in {folder} already.", hint)
         Settings(preset=plan.preset)
+        _check_options(plan.methods, plan.options, plan.methods_folder)
         _check_repeats(plan.repeats)
         patients = read_cohort(cohort)
         write_cohort(folder / "cohort.csv", patients, about_cohort(cohort))
@@ -112,13 +115,14 @@ class Comparison:
         """The same run with more methods or repeats; those that it has stay.
 
         :param options: of the methods that come in new; those that the run has keep theirs.
-        :raises BadInput: repeats_unusable, folds_repeat, run_differs.
+        :raises BadInput: repeats_unusable, folds_repeat, run_differs, option_unknown.
         """
         more = [name for name in methods if name not in self.plan.methods]
-        options = self.plan.options | _options_of_new(options or {}, more, self)
+        options = self.plan.options | options_of_new(options or {}, more, self.plan.options, self.folder)
         most = max(self.plan.repeats, repeats or 0)
         if not more and most == self.plan.repeats:
             return self
+        _check_options([*self.plan.methods, *more], options, self.plan.methods_folder)
         _check_repeats(most)
         for repeat in range(self.plan.repeats, most):
             read_folds(self.folder / "folds.csv", repeat, list(self.patients.values()))
@@ -174,7 +178,7 @@ class Comparison:
         from .method import Settings
 
         plan = self.plan
-        options = plan.options.get("*", {}) | plan.options.get(job.method, {})
+        options = plan.options.get(OF_ALL, {}) | plan.options.get(job.method, {})
         preset = options.pop("preset", plan.preset)
         seed = (plan.seed * MOST + job.repeat) * MOST + job.fold
         return Settings(preset, seed, device, plan.threads, options)
@@ -241,13 +245,8 @@ def find_methods(names: str, folder: str | None) -> list[type[Method]]:
     return methods.find(names)
 
 
-def _options_of_new(options: dict, more: list[str], run: Comparison) -> dict:
-    known = {name: values for name, values in options.items() if name not in more}
-    if any(run.plan.options.get(name) != values for name, values in known.items()):
-        text = f"The run {run.folder} has other options for {', '.join(known).replace('*', 'all methods')}."
-        hint = "Leave --option out for what the run has; name the method (METHOD:NAME=VALUE) for what is new."
-        raise BadInput("run_differs", text, hint)
-    return {name: values for name, values in options.items() if name in more}
+def _check_options(methods: list[str], options: dict, folder: str | None) -> None:
+    check_options(options, [find_methods(name, folder)[0] for name in methods])
 
 
 def is_comparison(folder: Path) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .cases import Case
     from .samples import Crop
 
+OPTIONS = frozenset({"epochs", "batch_size", "learning_rate", "weight_decay", "voxel_mm"})
 CHANNELS = ("pet", "ct")  # of a crop's inputs
 SLICE_STEP_MM = 12.0
 SHIFT_MM = 8.0  # random shift of the box in training; as many voxels as the paper's box has margin at 1 mm
@@ -88,6 +89,7 @@ class ConvNet(Method):
 
     def __init_subclass__(cls, **words):
         super().__init_subclass__(**words)
+        cls.OPTIONS = OPTIONS if cls.DIMENSIONS == 3 else OPTIONS | {"slices"}
         cls.NEEDS_TO_PREDICT = frozenset(cls.MODALITIES)
         cls.NEEDS = cls.NEEDS_TO_PREDICT | {"mask"}  # it places the box
 
@@ -233,6 +235,10 @@ class ResNetPETCT(ConvNet):
     DEPTH: ClassVar[int] = 18
     PRETRAINED: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **words):
+        super().__init_subclass__(**words)
+        cls.OPTIONS |= {"weights" if cls.PRETRAINED else "width"}
+
     def _build(self):
         from .resnets import ResNetClassifier
 
@@ -253,6 +259,10 @@ class ResNetPETCT(ConvNet):
 
 class CHMFLResNet(ResNetPETCT):
     """CHMFL in 2D with ResNet branches (Table SII)."""
+
+    def __init_subclass__(cls, **words):
+        super().__init_subclass__(**words)
+        cls.OPTIONS |= {"w"}
 
     def _build(self):
         from CHMFLPredictorLib.presets import PRESETS

@@ -23,6 +23,8 @@ class CoxMethod(Method):
     events is the logistic methods'. Training patients without time and event are left out.
     """
 
+    OPTIONS = frozenset({"horizon"})
+
     def __init__(self, settings):
         super().__init__(settings)
         self.names: list[str] = []

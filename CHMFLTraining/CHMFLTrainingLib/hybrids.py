@@ -174,6 +174,7 @@ class HybridMethod(Method):
     ``_build``, ``_prepared`` (once a patient) and ``_view`` (at each step).
     """
 
+    OPTIONS = frozenset(field.name for field in fields(Plan))
     PLANS: dict[str, Plan] = {}
     FEATURES = False
     scaling: FeatureScaling | None = None

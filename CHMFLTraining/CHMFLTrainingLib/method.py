@@ -64,6 +64,7 @@ class Method:
     :cvar SOURCE: citation of the method, DOI.
     :cvar OPEN: what the paper left open and what was chosen here.
     :cvar PAPER: the paper's accuracy, sensitivity, specificity, precision, f1, auc; None where it has no such row.
+    :cvar OPTIONS: names of the options that it reads from its settings; a run refuses others.
     :cvar NEEDS: what of a case it reads in training, of "pet", "ct", "mask", "clinical".
     :cvar NEEDS_TO_PREDICT: what of a new case it reads; :attr:`NEEDS` unless the class says otherwise. Without "mask"
         here, a mask does no more than place the box, and any mark of the tumor's place will do.
@@ -76,6 +77,7 @@ class Method:
     SOURCE: ClassVar[str] = ""
     OPEN: ClassVar[str] = ""
     PAPER: ClassVar[dict | None] = None
+    OPTIONS: ClassVar[frozenset] = frozenset()
     NEEDS: ClassVar[frozenset] = frozenset({"pet", "ct", "mask"})
     NEEDS_TO_PREDICT: ClassVar[frozenset] = NEEDS
 

@@ -264,6 +264,8 @@ class Panel:
             return _("The cohort is being checked.")
         if not self.cohort.path:
             return _("Choose a cohort; check it first where it is made of DICOM series or of the scene.")
+        if self.cohort.unusable:
+            return _("The cohort cannot be read: see what the check says, then check it again.")
         if self.cohort.errors and not self._parameterNode.despiteFindings:
             return _("The cohort has errors: mend them, or tick that you train in spite of them.")
         if not self.methods.chosen:

@@ -26,12 +26,13 @@ class CohortBox:
     :param folderOf: gives the folder for what is made of DICOM series or of the scene.
     :param onChanged: called without arguments when a check begins or ends, or another cohort is chosen.
     :ivar result: of the last check (``child_tasks.check``), None before it and after another choice.
+    :ivar unusable: whether that check could not even read the cohort.
     """
 
     def __init__(self, ui, folderOf, onChanged):
         self._ui, self._folderOf, self._onChanged = ui, folderOf, onChanged
-        self.parameterNode, self.result, self.message = None, None, ""
-        self._task, self._checkedFor, self._rows = Task(), None, []
+        self.parameterNode, self.result, self.message, self.unusable = None, None, "", False
+        self._task, self._checkedFor, self._protocol, self._rows = Task(), None, None, []
         ui.checkCohortButton.connect("clicked()", self.onCheck)
         ui.cohortTableWidget.connect("cellClicked(int,int)", self._onRow)
         for edit, name in ((ui.cohortPathLineEdit, "cohort"), (ui.outcomesPathLineEdit, "outcomes")):
@@ -91,7 +92,7 @@ class CohortBox:
         ui.checkCohortButton.enabled = checking or (not busy and self._given())
         ui.cohortProgressBar.visible = checking
         ui.despiteFindingsCheckBox.visible = self.errors > 0
-        ui.cohortSummaryLabel.text = self.message
+        ui.cohortSummaryLabel.text = self.message + self._outdated()
         ui.cohortSummaryLabel.visible = bool(self.message)
 
     def onCheck(self) -> None:
@@ -111,8 +112,8 @@ class CohortBox:
             self._onChanged()
             return
         self._checkedFor = self._choice()
-        node = self.parameterNode
-        self._task.start([*arguments, "--preset", node.preset.value, "--folds", node.folds], self._onEvent, self._onEnd)
+        preset, folds = self._protocol = self._plannedProtocol()
+        self._task.start([*arguments, "--preset", preset, "--folds", folds], self._onEvent, self._onEnd)
         self._onChanged()
 
     def _arguments(self) -> list:
@@ -146,7 +147,7 @@ class CohortBox:
             self._fill()
             self.message = self._summary()
         else:
-            self.message = outcomeText(outcome)
+            self.message, self.unusable = outcomeText(outcome), True
         self._onChanged()
 
     def _summary(self) -> str:
@@ -210,9 +211,18 @@ class CohortBox:
         node = self.parameterNode
         return (node.cohortSource, node.cohort, node.outcomes, node.roi)
 
+    def _plannedProtocol(self) -> tuple[str, int]:
+        """What a check depends on besides the patients: the preset's box, and how many folds share the outcomes."""
+        return self.parameterNode.preset.value, self.parameterNode.folds
+
+    def _outdated(self) -> str:
+        if self.result is None or self._protocol == self._plannedProtocol():
+            return ""
+        return "\n" + _("Checked for another preset or number of folds: check again.")
+
     def _forget(self, message: str = "") -> None:
         """What was found belongs to another choice."""
         self._task.stop()
-        self.result, self._checkedFor, self.message = None, None, message
+        self.result, self._checkedFor, self.message, self.unusable = None, None, message, False
         self._ui.cohortTableWidget.visible = False
         self._ui.cohortTableWidget.setRowCount(0)

@@ -108,7 +108,7 @@ class TrainingPlots:
         return self._show(ROC, title, ("1 - specificity", "sensitivity"), lines, (0.0, 1.0))
 
     def show_metrics(self, rows: list[dict], role: str = METRICS_TABLE) -> object:
-        """Show the metrics of all methods in a table, the paper's beside ours; NaN where a number is not known.
+        """Show the metrics of all methods in a table, the paper's beside ours (as text, empty where it has none).
 
         :param rows: of :meth:`.live_results.LiveResults.metrics`.
         :param role: another one than "metrics" gives a table of its own, as for runs side by side.
@@ -119,7 +119,8 @@ class TrainingPlots:
         keys = [key for name in METRICS for key in (name, f"paper_{name}")]
         titles = [_title(key) for key in keys] + ["AUC mean of folds", "Dice", "Dice (paper)"]
         for title, key in zip(titles, [*keys, "fold_auc", "dice", "paper_dice"], strict=True):
-            columns[title] = _rounded([row.get(key) for row in rows])
+            values = [row.get(key) for row in rows]
+            columns[title] = _printed(values) if key.startswith("paper_") else _rounded(values)
         node = self._node(TABLE, role, f"CHMFL training {role}")
         modified = node.StartModify()
         _fill(node, columns)
@@ -270,6 +271,10 @@ def _integers(rows: list[dict], key: str) -> np.ndarray:
 
 def _rounded(values: list) -> np.ndarray:
     return np.array([math.nan if value is None else round(float(value), DECIMALS) for value in values], dtype=float)
+
+
+def _printed(values: list) -> list[str]:
+    return ["" if value is None else f"{value:.3f}" for value in values]
 
 
 def _title(key: str) -> str:

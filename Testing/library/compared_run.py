@@ -29,6 +29,7 @@ def mean_suv(case):
 
 class Walk(Method):
     NAME = "Walk"
+    OPTIONS = frozenset({"disturb", "hold", "step"})
     NEEDS = frozenset({"pet", "mask"})
 
     def prepare(self, case):

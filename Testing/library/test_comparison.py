@@ -291,6 +291,9 @@ def test_plans_that_cannot_be(cohort, tmp_path, capsys):
         (("--repeats", 3), "folds_repeat"),
         (("--jobs", -1), "jobs_unusable"),
         (("--option", "nothing"), "option_unreadable"),
+        (("--methods", "Walk", "--option", "Walk:stepp=1"), "option_unknown"),
+        (("--methods", "Walk", "--option", "epochs=3"), "option_unknown"),
+        (("--methods", "Walk", "--option", "CHMFL:w=0.3"), "option_unknown"),
         (("--methods-folder", tmp_path / "absent"), "methods_folder"),
     ):
         assert compare(*new_run(cohort, tmp_path / code, *options)) == 2

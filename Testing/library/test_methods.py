@@ -46,6 +46,16 @@ def test_every_method_says_what_it_is():
         assert not set(name) & {",", "/", "\\"} and methods.slug(name)
 
 
+def test_rows_read_the_options_that_change_them():
+    options = {name: one.OPTIONS for name, one in methods.all_methods().items()}
+    assert {"epochs", "learning_rate"} <= options["CHMFL"] & options["3DMCL"] & options["3D-CNN-PET"]
+    assert "w" in options["CHMFL"] & options["CHMFL + ResNet18 (pretrained)"]
+    assert not {"w"} & (options["CHMFL w=0.5"] | options["V-net"] | options["ResNet18-PET-CT"])
+    assert "slices" in options["2D-CNN-CT"] and "slices" not in options["3D-CNN-CT"]
+    assert [name for name, read in options.items() if "weights" in read] == [n for n in options if "(pre" in n]
+    assert not options["TLG"]
+
+
 def test_methods_come_in_the_order_of_the_tables():
     found = list(methods.all_methods().values())
     assert [GROUPS.index(one.GROUP) for one in found] == sorted(GROUPS.index(one.GROUP) for one in found)

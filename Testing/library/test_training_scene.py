@@ -187,7 +187,7 @@ def test_metrics_stand_beside_the_paper(plots):
     assert table.GetColumnByName("Patients").GetDataType() == vtk.VTK_INT
     auc = [table.GetColumnByName("AUC").GetValue(row) for row in (0, 1)]
     assert auc[0] == pytest.approx(0.6667, abs=1e-9) and math.isnan(auc[1])
-    assert table.GetColumnByName("AUC (paper)").GetValue(0) == 0.8
+    assert table.GetColumnByName("AUC (paper)").GetValue(0) == "0.800"
     assert node.GetLocked() and "paper" in node.GetColumnDescription("AUC mean of folds")
 
 

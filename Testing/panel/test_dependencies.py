@@ -11,12 +11,14 @@ import slicer
 import slicer_standin
 from CHMFLPredictorLib import dependencies, needed_packages
 from CHMFLPredictorLib.errors import MissingDependency
+from CHMFLTrainingLib import dependencies as for_training
 from slicer_standin.packaging import pip
 from slicer_standin.pytorch_utils import TorchState
 
 COMPLETE = {
     "torch": "2.7.1+cu126", "numpy": "2.4.6", "scipy": "1.17.1", "SimpleITK": "2.5.0", "Pillow": "12.2.0",
-    "pydicom": "3.0.2", "openvino": "2026.1.0",
+    "pydicom": "3.0.2", "openvino": "2026.1.0", "scikit-learn": "1.7.0", "safetensors": "0.6.2", "dask": "2026.1.0",
+    "distributed": "2026.1.0", "matplotlib": "3.10.0", "monai": "1.5.1", "mirp": "2.5.0",
 }  # fmt: skip
 
 
@@ -47,7 +49,7 @@ class Computer:
 
     def find_spec(self, name):
         try:
-            self.version({"PIL": "Pillow"}.get(name, name))
+            self.version({"PIL": "Pillow", "sklearn": "scikit-learn"}.get(name, name))
         except importlib.metadata.PackageNotFoundError:
             return None
         return ModuleSpec(name, None)
@@ -66,10 +68,10 @@ class Computer:
             dependencies.ensure(self.confirm, device)
         return [run[1:] for run in runs], self.pytorch.installs if self.pytorch else []
 
-    def refuses(self, device="auto"):
+    def refuses(self, device="auto", purpose=dependencies.PREDICTION):
         """The error, where nothing but an error may come."""
         with pip.recorded(effect=self.pip_installs) as runs, pytest.raises(MissingDependency) as caught:
-            dependencies.ensure(self.confirm, device)
+            dependencies.ensure(self.confirm, device, purpose)
         assert runs == []
         assert caught.value.message and caught.value.hint and caught.value.exit_code == 5
         return caught.value
@@ -271,6 +273,48 @@ def test_in_testing_mode_nothing_is_asked_or_installed(computer):
     error = computer.refuses()
     assert error.code == "dependency_missing" and "PyTorch" in error.message
     assert computer.questions == [] and computer.pytorch.installs == []
+
+
+# Training -----------------------------------------------------------------------------------------------------------
+
+
+def test_training_asks_for_its_own_packages_too(computer):
+    computer.lacks("torch", "pydicom", "openvino", "mirp", "monai")
+    with pip.recorded(effect=computer.pip_installs) as runs:
+        for_training.ensure(computer.confirm)
+    (question,) = computer.questions
+    assert "mirp" in question and "MONAI" in question and "PyTorch" in question and "OpenVINO" not in question
+    # MONAI last: it depends on PyTorch, and pip would choose one
+    assert [run[1:] for run in runs] == [["pydicom>=3.0", "mirp>=2.5"], ["monai>=1.5"]]
+    assert computer.pytorch.installs == [["install", "torch>=2.6", "torchvision"]]
+    assert for_training.missing() == []
+
+
+def test_training_speaks_of_its_own_button(computer):
+    computer.lacks("mirp")
+    computer.answer = False
+    error = computer.refuses(purpose=for_training.TRAINING)
+    assert error.code == "install_refused" and "cannot train without mirp" in error.message and "Start" in error.hint
+
+
+def test_training_without_the_extension(computer):
+    computer.lacks("torch", pytorch_extension=False)
+    slicer_standin.extensions.on_server.add("PyTorch")
+    error = computer.refuses(purpose=for_training.TRAINING)
+    assert error.code == "restart_needed" and "click Start again" in error.hint
+    assert "click Start again" in computer.questions[-1]
+
+
+def test_a_prediction_needs_nothing_of_training(computer):
+    computer.lacks("mirp", "monai", "dask")
+    assert computer.ensure() == ([], []) and computer.questions == []
+
+
+def test_requirements_of_training_are_read_as_slicer_reads_them():
+    ours = needed_packages.read_requirements(for_training.REQUIREMENTS_FILE)
+    theirs = slicer.packaging.load_requirements(for_training.REQUIREMENTS_FILE)
+    assert [f"{name}>={minimum}" for name, minimum in ours] == [str(one) for one in theirs]
+    assert {name for name, _ in ours} <= needed_packages._PURPOSES.keys() and "torch" not in dict(ours)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ class WeightedChmfl(NetworkMethod):
     """
 
     GROUP = "Figure 5"
+    OPTIONS = NetworkMethod.OPTIONS - {"w"}
     OPEN = (
         "Fig. 5 is a curve without numbers, best at 0.5; its steps are not given: here 0, 0.25, 0.5, 0.75 and 1, and "
         "any other weight by name ('CHMFL w=0.3'). In 'compact' these rows train both terms of Eq. 1 at once, on the "

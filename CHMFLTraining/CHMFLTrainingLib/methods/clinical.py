@@ -36,6 +36,7 @@ class Clinical(LogisticMethod):
         "'columns'. Treatment and everything that follows the outcome is refused: chemotherapy is given to those whose "
         "disease spreads, and would pass for a predictor."
     )
+    OPTIONS = frozenset({"columns"})
     NEEDS = frozenset({"clinical"})
 
     def __init__(self, settings):

@@ -36,6 +36,7 @@ class CNLPC(HybridMethod):
     PAPER = {
         "accuracy": 0.729, "sensitivity": 0.792, "specificity": 0.667, "precision": 0.703, "f1": 0.745, "auc": 0.783,
     }  # fmt: skip
+    OPTIONS = HybridMethod.OPTIONS | {"modality"}
     NEEDS = frozenset({"ct", "mask"})
     PLANS = {
         "paper": Plan(epochs=100, batch_size=32, width=64),

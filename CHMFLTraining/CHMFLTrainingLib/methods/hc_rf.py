@@ -44,6 +44,7 @@ class HcRf(Method):
     PAPER = {
         "accuracy": 0.750, "sensitivity": 0.792, "specificity": 0.708, "precision": 0.731, "f1": 0.760, "auc": 0.726,
     }  # fmt: skip
+    OPTIONS = frozenset({"radiomics", "modalities", "features"})
     NEEDS = frozenset({"pet", "ct", "mask"})
 
     def __init__(self, settings):

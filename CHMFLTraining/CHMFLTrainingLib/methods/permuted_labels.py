@@ -30,6 +30,8 @@ class PermutedLabels(Method):
         "(its sign alone decides): read the mean over folds and repeats."
     )
 
+    OPTIONS = frozenset({"of", "options"})
+
     def __init__(self, settings):
         super().__init__(settings)
         self.inner = self._inner_class()(replace(settings, options=dict(settings.options.get("options", {}))))

@@ -35,6 +35,8 @@ class VNet(NetworkMethod):
         "specificity": 0.999,
     }
 
+    OPTIONS = NetworkMethod.OPTIONS - {"w"}
+
     # no head whose features could be shown; the risk comes from the segmentation, which can be shown itself
     embedding, relevance = Method.embedding, Method.relevance
 
