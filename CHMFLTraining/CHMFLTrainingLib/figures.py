@@ -232,7 +232,8 @@ def learning_figure(methods: dict[str, dict[str, list[dict]]]):
                 line = axis.plot(epochs, values, linewidth=1, alpha=0.7, **style)
                 drawn.setdefault(column.replace("_", " "), line[0])
         axis.set(xlabel="epoch", ylabel="loss")
-        axis.locator_params(nbins=4)
+        axis.locator_params(axis="y", nbins=4)
+        axis.locator_params(axis="x", nbins=4, integer=True)
         _small_title(axis, name)
     figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=2, frameon=False, handlelength=3.4)
     return figure

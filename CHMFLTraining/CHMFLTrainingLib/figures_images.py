@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from textwrap import fill
 
 import numpy as np
 
 from .figures import new_figure
 
+TITLE_WIDTH = 17  # characters that fit above a tile
 ACROSS = 3  # tiles in a row: at 400 pixels each is 130 pixels wide
 CT_WINDOW = (-160.0, 240.0)  # HU, soft tissue
 SUV_WINDOW = (0.0, 8.0)
@@ -46,7 +48,7 @@ def patients_figure(patients: list[Patient]):
     """Tiles of some patients, three a row, each patient under a title of its own."""
     from matplotlib.figure import Figure
 
-    heights = [0.35 + 1.85 * -(-len(patient.tiles) // ACROSS) for patient in patients]
+    heights = [0.35 + 2.0 * -(-len(patient.tiles) // ACROSS) for patient in patients]
     figure: Figure = new_figure(sum(heights))[0]
     figure.clear()
     parts = figure.subfigures(len(patients), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -70,7 +72,7 @@ def draw_tile(axis, tile: Tile) -> None:
         _outline(axis, tile.heat >= 0.5, {"colors": "w", "linewidths": 1.0})
     _outline(axis, tile.truth, TRUTH)
     _outline(axis, tile.found, FOUND)
-    axis.set_title(tile.title, fontsize=10)
+    axis.set_title("\n".join(fill(line, TITLE_WIDTH) for line in tile.title.split("\n")), fontsize=10)
 
 
 def _outline(axis, mask, style) -> None:

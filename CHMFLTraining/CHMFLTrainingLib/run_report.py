@@ -13,7 +13,7 @@ from . import run_figures, tables
 from .files import write_bytes
 from .run_data import REFERENCES, RunData, read_run
 from .run_figures import Picture
-from .run_report_words import AGAINST, PAPER_COUNTS, STATISTICS, SURVIVAL, limits
+from .run_report_words import AGAINST, PAPER_COUNTS, SMOKE, STATISTICS, SURVIVAL, limits
 from .tables import Table
 
 STYLE = """
@@ -110,7 +110,8 @@ def _head(data: RunData) -> str:
         facts["Citation"] = about["citation"]
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(text))}</td></tr>" for name, text in facts.items())
     lead = "Every number is out of fold: of patients that the method did not see in training."
-    return f"<h1>{_title(data)}</h1><p class='soft'>{lead}</p><table>{rows}</table>"
+    warning = f'<div class="warnings"><p>{escape(SMOKE)}</p></div>' if plan.preset == "smoke" else ""
+    return f"<h1>{_title(data)}</h1><p class='soft'>{lead}</p><table>{rows}</table>{warning}"
 
 
 def _option_words(method: str, options: dict) -> str:

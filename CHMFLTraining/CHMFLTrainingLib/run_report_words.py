@@ -71,6 +71,11 @@ AGAINST = (
     "different folds share training patients: its p can be too small."
 )
 
+SMOKE = (
+    "The preset smoke trains tiny networks for a few epochs: what follows says that everything works, and nothing about "
+    "the methods."
+)
+
 PAPER_COUNTS = (
     "The paper's tables are no means of folds throughout: accuracy, sensitivity, specificity, precision and F1 of 26 "
     "of the 28 rows of Tables I, II, SII and SIII are exactly those of one pooled confusion matrix of 24 and 24 "
