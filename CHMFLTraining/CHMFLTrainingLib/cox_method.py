@@ -45,11 +45,7 @@ class CoxMethod(Method):
 
         :raises BadInput: time_missing, horizon, survival_no_event.
         """
-        followed = [case for case in cases if case.time is not None and case.event is not None]
-        if not followed:
-            text = f"{self.NAME} needs the columns time and event, and no training patient has them."
-            raise BadInput("time_missing", text, "Add them to the cohort, or leave this method out.")
-        time, event = (np.array([getattr(case, name) for case in followed], float) for name in ("time", "event"))
+        followed, time, event = followed_up(cases, self.NAME)
         rows = [self.numbers(case) for case in followed]
         self.names = list(rows[0])
         values = np.array([[row[name] for name in self.names] for row in rows])
@@ -58,10 +54,9 @@ class CoxMethod(Method):
         values = np.where(np.isfinite(values), values, self.median)
         self.mean, spread = values.mean(axis=0), values.std(axis=0)
         self.scale = np.where(spread > 1e-9, spread, 1.0)
-        self.horizon = self._horizon(time, event)
+        self.horizon = horizon_of(self.settings.options, time, event)
         self.model = fit_cox((values - self.mean) / self.scale, time, event, RIDGE)
-        times, share = kaplan_meier(time, event)
-        self.threshold = float(1 - share[max(np.searchsorted(times, self.horizon, side="right") - 1, 0)])
+        self.threshold = share_by(self.horizon, time, event)
         if on_progress:
             on_progress({"epoch": 1, "epochs": 1})
 
@@ -92,13 +87,37 @@ class CoxMethod(Method):
         if len(same) > 1 or self.model.times.shape != self.model.cumulative_hazard.shape:
             raise ValueError(f"the arrays do not fit the {len(self.names)} numbers")
 
-    def _horizon(self, time: np.ndarray, event: np.ndarray) -> float:
-        wanted = self.settings.options.get("horizon")
-        horizon = median_follow_up(time, event) if wanted is None else float(wanted)
-        if event.any() and not horizon >= time[event > 0].min():
-            text = f"No training patient had the event by the horizon {horizon:g}."
-            raise BadInput("horizon", text, "Give a later one in the option 'horizon' (unit of the column time).")
-        return horizon
+
+def followed_up(cases: list[Case], name: str) -> tuple[list[Case], np.ndarray, np.ndarray]:
+    """The training patients with time and event, their times and events (n,).
+
+    :param name: of the method, for the message.
+    :raises BadInput: time_missing.
+    """
+    found = [case for case in cases if case.time is not None and case.event is not None]
+    if not found:
+        text = f"{name} needs the columns time and event, and no training patient has them."
+        raise BadInput("time_missing", text, "Add them to the cohort, or leave this method out.")
+    return found, *(np.array([getattr(case, what) for case in found], float) for what in ("time", "event"))
+
+
+def horizon_of(options: dict, time: np.ndarray, event: np.ndarray) -> float:
+    """The time for which the risk is given: the option ``horizon``, else the median follow-up of training patients.
+
+    :raises BadInput: horizon.
+    """
+    wanted = options.get("horizon")
+    horizon = median_follow_up(time, event) if wanted is None else float(wanted)
+    if event.any() and not horizon >= time[event > 0].min():
+        text = f"No training patient had the event by the horizon {horizon:g}."
+        raise BadInput("horizon", text, "Give a later one in the option 'horizon' (unit of the column time).")
+    return horizon
+
+
+def share_by(horizon: float, time: np.ndarray, event: np.ndarray) -> float:
+    """Share of patients with the event by a time, by Kaplan and Meier: the threshold of a risk by that time."""
+    times, share = kaplan_meier(time, event)
+    return float(1 - share[max(np.searchsorted(times, horizon, side="right") - 1, 0)])
 
 
 _MODEL = ("beta", "covariance", "times", "cumulative_hazard")

@@ -72,8 +72,8 @@ AGAINST = (
 )
 
 SMOKE = (
-    "The preset smoke trains tiny networks for a few epochs: what follows says that everything works, and nothing about "
-    "the methods."
+    "The preset smoke trains tiny networks for a few epochs: what follows says that everything works, and nothing "
+    "about the methods."
 )
 
 PAPER_COUNTS = (

@@ -6,7 +6,7 @@ where the patient was followed so long without it (censored). A patient censored
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
@@ -65,6 +65,12 @@ class CoxModel:
     times: np.ndarray
     cumulative_hazard: np.ndarray
 
+    def with_coefficients(self, beta, x, time, event) -> CoxModel:
+        """The same with other coefficients (k,), and the baseline that goes with them."""
+        beta = np.asarray(beta, float)
+        times, hazard = _breslow(np.asarray(x) @ beta, time, event)
+        return replace(self, beta=beta, times=times, cumulative_hazard=hazard)
+
     def score(self, x) -> np.ndarray:
         """Log of the hazard relative to a patient with all features 0, (n,)."""
         return np.asarray(x, dtype=np.float64) @ self.beta
@@ -106,6 +112,7 @@ def fit_cox(x, time, event, ridge: float = 0.0, ties: str = "efron") -> CoxModel
 
 
 def _breslow(score, time, event) -> tuple[np.ndarray, np.ndarray]:
+    event = np.asarray(event).astype(bool)
     times, relative = np.unique(time[event]), np.exp(score)
     steps = [(event & (time == now)).sum() / relative[time >= now].sum() for now in times]
     return times, np.cumsum(steps)

@@ -117,8 +117,8 @@ def metrics_table(rows: list[Row], group: str) -> Table:
             ours = [found[kind][name] for kind in ("fold_mean", "fold_sd", "folds_used", "pooled")]
             records.append([row.name, name, (row.paper or {}).get(name), *ours, *found["interval"][name]])
     stem = "metrics_" + group.lower().replace(" ", "_")
-    compared = any(row.paper for row in rows)
-    title = f"{group}: the paper's figures and ours" if compared else f"{group}: of these rows the paper reports no risk"
+    what = "the paper's figures and ours" if any(row.paper for row in rows) else "of these the paper reports no risk"
+    title = f"{group}: {what}"
     caption = f"{title} (first repeat for the mean of folds, all repeats pooled)."
     return Table(stem, caption, header, cells, columns, records)
 

@@ -12,6 +12,7 @@ from CHMFLTrainingLib import cli, methods
 from CHMFLTrainingLib.cohort import read_cohort
 from CHMFLTrainingLib.evaluation import auc, dice
 from CHMFLTrainingLib.method import Settings
+from CHMFLTrainingLib.survival import concordance
 from planted import planted_cases
 
 # staged rows learn by the road of ``compact``, the others with both losses at once
@@ -78,6 +79,41 @@ def test_a_planted_outcome_is_learned_and_noise_is_not(cases, tmp_path, name):
         method.save(tmp_path / f"model_{signal}")
         loaded = type(method).load(tmp_path / f"model_{signal}")
         np.testing.assert_allclose(loaded.predict(new), risks, rtol=1e-6)
+
+
+def dealt_anew(group):
+    """Each patient with time and event of another, half of either kind of tumor with those of its own kind."""
+    order = np.random.default_rng(3).permutation(10)
+    others = [*order[:5], *order[5:] + 10, *order[:5] + 10, *order[5:]]
+    return [replace(case, time=group[n].time, event=group[n].event) for case, n in zip(group, others, strict=True)]
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [("compact", 3), ("smoke", 6)])
+def test_cox_head_learns_planted_times_and_no_others(cases, tmp_path, preset, epochs):
+    """Labels exchanged, times kept: the same risks."""
+    for signal in (True, False):
+        known, new = cases[True] if signal else map(dealt_anew, cases[True])
+        method = method_of("CHMFL + Cox", preset, epochs=epochs, batch_size=4)
+        method.fit(known, tmp_path / f"job_{signal}")
+        risks = method.predict(new)
+        assert risks.shape == (20,) and risks.min() >= 0 and risks.max() <= 1 and 0.3 < method.threshold < 0.7
+        found = concordance([case.time for case in new], [case.event for case in new], risks)
+        assert found > 0.7 if signal else 0.25 < found < 0.75
+        method.save(tmp_path / f"model_{signal}")
+        loaded = type(method).load(tmp_path / f"model_{signal}")
+        np.testing.assert_allclose(loaded.predict(new), risks, rtol=1e-6)
+        assert (loaded.horizon, loaded.threshold) == (method.horizon, method.threshold)
+    assert method.segment(new[0]).shape == (16, 16, 16) and method.embedding(new[:2]).shape[0] == 2
+    other = method_of("CHMFL + Cox", preset, epochs=epochs, batch_size=4)
+    other.fit([replace(case, label=1 - case.label) for case in known], tmp_path / "labels")
+    np.testing.assert_allclose(other.predict(new), risks, rtol=1e-5)
+
+
+def test_cox_head_of_chmfl_needs_times(cases, tmp_path):
+    without = [replace(case, time=None, event=None) for case in cases[True][0]]
+    with pytest.raises(BadInput) as caught:
+        method_of("CHMFL + Cox").fit(without, tmp_path)
+    assert caught.value.code == "time_missing"
 
 
 def test_weight_1_leaves_the_head_without_a_word(cases, tmp_path):

@@ -19,7 +19,7 @@ from planted import planted_cases
 from test_pretrained import torchvision_state, written
 
 TRAIN, TEST = 16, 16
-# Epochs and learning rate with which the planted outcome is found; those that begin at a file's weights have random ones.
+# Epochs and learning rate with which the planted outcome is found; pretrained rows begin at random weights of a file.
 LEARNING = {
     "2D-CNN-CT": (12, 0.01),
     "2D-CNN-PET": (8, 0.003),

@@ -38,6 +38,7 @@ OPTIONS = {
     "Clinical": {},
     "Permuted labels": {"of": "Volume + SUVmax"},
     "Cox volume + SUVmax": {},
+    "CHMFL + Cox": {"epochs": 1},
 }
 
 

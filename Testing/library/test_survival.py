@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLTrainingLib import cox_head
 from CHMFLTrainingLib.method import Settings
 from CHMFLTrainingLib.survival import (
     auc_at,
@@ -213,6 +214,49 @@ def test_metrics_of_a_table():
     for horizon, value in found["auc_at"]:
         assert horizon in time[event > 0] and value == auc_at(horizon, time, event, x[:, 0])
     assert survival_metrics([1, 2], [0, 0], [1, 2])["auc_at"] == []
+
+
+# The head of a network --------------------------------------------------------------------------------------------
+
+
+def made_features(n=40, wide=200, strength=1.5, seed=2):
+    """Features (n, wide), of which the first eight move together with the hazard; times and events."""
+    random = np.random.default_rng(seed)
+    hidden = random.normal(size=n)
+    x = random.normal(size=(n, wide))
+    x[:, :8] += 2 * hidden[:, None]
+    time = random.exponential(1000 * np.exp(-strength * hidden)) + 1
+    censored = random.uniform(500, 4000, n)
+    return x * random.uniform(0.1, 30, wide) + 5, np.minimum(time, censored), (time <= censored).astype(int)
+
+
+def test_ridge_of_more_features_than_patients_is_the_plain_one():
+    x, time, event = made_features(30, 50)
+    x = x - x.mean(axis=0)
+    plain = fit_cox(x, time, event, 100.0).beta
+    np.testing.assert_allclose(cox_head.ridge_weights(x, time, event, 100.0), plain, rtol=1e-5, atol=1e-9)
+
+
+def test_cox_head_orders_new_patients_and_scales_do_not_matter():
+    x, time, event = made_features(120)
+    head = cox_head.CoxHead.fit(x[:60], time[:60], event[:60], seed=1)
+    found = concordance(time[60:], event[60:], head.risk(x[60:], 700.0))
+    assert found > 0.65
+    scaled = cox_head.CoxHead.fit(1000 * x[:60], time[:60], event[:60], seed=1)
+    np.testing.assert_allclose(scaled.risk(1000 * x[60:], 700.0), head.risk(x[60:], 700.0), rtol=1e-6)
+    again = cox_head.CoxHead.from_arrays(head.arrays())
+    assert (again.risk(x, 700.0) == head.risk(x, 700.0)).all()
+    assert (head.risk(x, 1500.0) >= head.risk(x, 300.0)).all()
+
+
+def test_cox_head_says_little_where_there_is_nothing():
+    """By heart it knows its 40 patients; what it says of new ones is spread little, for inner scores tell it."""
+    _, time, event = made_features(40)
+    x = np.random.default_rng(5).normal(size=(140, 200))
+    head = cox_head.CoxHead.fit(x[:40], time, event, seed=1)
+    assert concordance(time, event, x[:40] @ cox_head.ridge_weights(x[:40], time, event, 10.0)) > 0.95
+    assert np.std(head.risk(x[40:], 700.0)) < 0.15
+    assert head.model.beta[0] >= cox_head.LEAST_SLOPE
 
 
 # The method --------------------------------------------------------------------------------------------------------
