@@ -80,11 +80,13 @@ def export(arguments) -> dict:
 def _checked(cohort: Path, arguments, earlier: list) -> dict:
     from CHMFLPredictorLib.presets import PRESETS
 
-    from .cohort_check import check_cohort
+    from . import methods
+    from .cohort_check import check_cohort, check_needs
     from .findings import counts, sorted_findings
 
     found = check_cohort(cohort, PRESETS[arguments.preset].preprocessing.size_mm, arguments.folds, _progress)
-    findings = sorted_findings([*earlier, *found.findings])
+    needed = check_needs(found.patients, methods.find(arguments.methods)) if arguments.methods else []
+    findings = sorted_findings([*earlier, *found.findings, *needed])
     patients = [
         {
             "patient_id": patient.patient_id,
@@ -111,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     checked = argparse.ArgumentParser(add_help=False)
     checked.add_argument("--preset", default="paper")
     checked.add_argument("--folds", type=int, default=6)
+    checked.add_argument("--methods", default="", help="those that are to be trained")
     csv = commands.add_parser("check", parents=[checked])
     csv.add_argument("cohort", type=Path)
     csv.set_defaults(run=check)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from CHMFLPredictorLib.errors import BadInput
 
 from .method import Settings
+
+if TYPE_CHECKING:
+    from CHMFLPredictorLib.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,12 @@ def voxel_option(settings: Settings, preset_mm: float) -> float:
     :raises BadInput: ``method_option``.
     """
     return _number("voxel_mm", settings.options["voxel_mm"]) if "voxel_mm" in settings.options else preset_mm
+
+
+def with_voxels(preprocessing: Preprocessing, voxel_mm: float) -> Preprocessing:
+    """The same box in voxels of another size."""
+    size = tuple(max(1, round(side / voxel_mm)) for side in preprocessing.size_mm)
+    return replace(preprocessing, voxel_mm=voxel_mm, size_voxels=size)
 
 
 def _number(name: str, value):

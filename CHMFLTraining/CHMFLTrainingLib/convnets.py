@@ -5,14 +5,13 @@ that is one network trained by :class:`.convnet_training.ConvNetTraining`. Needs
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from .chmfl_family import PENG
-from .convnet_recipes import PLAIN, RESNET, Recipe, recipe_of, voxel_option
+from .convnet_recipes import PLAIN, RESNET, Recipe, recipe_of, voxel_option, with_voxels
 from .method import Method, Settings, labels_of
 
 if TYPE_CHECKING:
@@ -114,9 +113,7 @@ class ConvNet(Method):
         from CHMFLPredictorLib.presets import PRESETS
 
         chosen = PRESETS[self.settings.preset].preprocessing
-        voxel_mm = voxel_option(self.settings, chosen.voxel_mm)
-        size = tuple(max(1, round(side / voxel_mm)) for side in chosen.size_mm)
-        return replace(chosen, voxel_mm=voxel_mm, size_voxels=size)
+        return with_voxels(chosen, voxel_option(self.settings, chosen.voxel_mm))
 
     def prepare(self, case: Case) -> None:
         """Resample the patient's box."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
 
+from .convnet_recipes import voxel_option, with_voxels
 from .files import write_bytes
 from .method import Method, Settings, labels_of
 
@@ -69,10 +70,15 @@ def option(settings: Settings, name: str, default, choices=()):
 
 
 def preprocessing_of(settings: Settings):
-    """Box and intensity steps of the run's preset: the same for all methods, so that they share cached crops."""
+    """Box and intensity steps of the run's preset, the same for all methods, so that they share cached crops; in other
+    voxels where the option ``voxel_mm`` says so.
+
+    :raises BadInput: ``method_option``.
+    """
     from CHMFLPredictorLib.presets import PRESETS
 
-    return PRESETS[settings.preset].preprocessing
+    chosen = PRESETS[settings.preset].preprocessing
+    return with_voxels(chosen, voxel_option(settings, chosen.voxel_mm)) if "voxel_mm" in settings.options else chosen
 
 
 def box_view(crop, preprocessing, random: np.random.Generator | None, limits=None):
@@ -174,7 +180,7 @@ class HybridMethod(Method):
     ``_build``, ``_prepared`` (once a patient) and ``_view`` (at each step).
     """
 
-    OPTIONS = frozenset(field.name for field in fields(Plan))
+    OPTIONS = frozenset(field.name for field in fields(Plan)) | {"voxel_mm"}
     PLANS: dict[str, Plan] = {}
     FEATURES = False
     scaling: FeatureScaling | None = None

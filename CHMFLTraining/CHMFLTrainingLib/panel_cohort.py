@@ -112,8 +112,9 @@ class CohortBox:
             self._onChanged()
             return
         self._checkedFor = self._choice()
-        preset, folds = self._protocol = self._plannedProtocol()
-        self._task.start([*arguments, "--preset", preset, "--folds", folds], self._onEvent, self._onEnd)
+        preset, folds, methods = self._protocol = self._plannedProtocol()
+        options = ["--preset", preset, "--folds", folds, "--methods", methods]
+        self._task.start([*arguments, *options], self._onEvent, self._onEnd)
         self._onChanged()
 
     def _arguments(self) -> list:
@@ -211,14 +212,22 @@ class CohortBox:
         node = self.parameterNode
         return (node.cohortSource, node.cohort, node.outcomes, node.roi)
 
-    def _plannedProtocol(self) -> tuple[str, int]:
-        """What a check depends on besides the patients: the preset's box, and how many folds share the outcomes."""
-        return self.parameterNode.preset.value, self.parameterNode.folds
+    def _plannedProtocol(self) -> tuple[str, int, str]:
+        """What a check depends on besides the patients: the preset's box, how many folds share the outcomes, and which
+        images the methods need.
+        """
+        node = self.parameterNode
+        return node.preset.value, node.folds, node.methods
 
     def _outdated(self) -> str:
-        if self.result is None or self._protocol == self._plannedProtocol():
+        if self.result is None:
             return ""
-        return "\n" + _("Checked for another preset or number of folds: check again.")
+        # where every patient has both images, no method needs what is not there
+        complete = all(one["files"]["pet"] and one["files"]["ct"] for one in self.result["patients"])
+        looked = 2 if complete else 3
+        if self._protocol[:looked] == self._plannedProtocol()[:looked]:
+            return ""
+        return "\n" + _("Checked for another preset, number of folds or methods: check again.")
 
     def _forget(self, message: str = "") -> None:
         """What was found belongs to another choice."""

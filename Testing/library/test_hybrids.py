@@ -181,11 +181,20 @@ def test_a_damaged_checkpoint_is_named(cohort, tmp_path):
     assert refused.value.code == "checkpoint_damaged" and "checkpoint_latest.pt" in refused.value.message
 
 
-@pytest.mark.parametrize("options", [{"epochs": "many"}, {"batch_size": 0}, {"learning_rate": -1}, {"modality": "mr"}])
+IMPOSSIBLE = [{"epochs": "many"}, {"batch_size": 0}, {"learning_rate": -1}, {"modality": "mr"}, {"voxel_mm": 0}]
+
+
+@pytest.mark.parametrize("options", IMPOSSIBLE)
 def test_options_that_make_no_sense_are_refused(cohort, tmp_path, options):
     with pytest.raises(BadInput) as refused:
         method_of("CNLPC", **options).fit(cohort[0], tmp_path)
     assert refused.value.code == "method_option" and next(iter(options)) in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["CNLPC", "MOR + 3D CNNs", "3DMCL"])
+def test_the_box_may_have_larger_voxels(name):
+    plain, coarse = (hybrids.preprocessing_of(method_of(name, **more).settings) for more in ({}, {"voxel_mm": 12}))
+    assert coarse.size_mm == plain.size_mm and coarse.size_voxels == tuple(n // 2 for n in plain.size_voxels)
 
 
 def test_cnlpc_sees_the_largest_slice_of_the_tumor_only(cohort):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -232,6 +233,13 @@ def test_cohort_is_checked(run, capsys, tmp_path):
     broken = tmp_path / "broken.csv"
     broken.write_text(cohort.read_text().replace("P00_pet.nii", "absent.nii"))
     assert task(capsys, "check", broken, "--preset", "smoke")[2]["counts"]["error"] > 0
+    one_modality = tmp_path / "pet_alone.csv"
+    one_modality.write_text(re.sub(r"[^,]*P00_ct\.nii", "", cohort.read_text()))
+    counts = [
+        task(capsys, "check", one_modality, "--preset", "smoke", "--methods", names)[2]["counts"]["error"]
+        for names in ("", "2D-CNN-PET", "2D-CNN-PET,CHMFL")
+    ]
+    assert counts == [0, 0, 1]
     code, _, error = task(capsys, "check", tmp_path / "absent.csv")
     assert code == 2 and error["code"] == "cohort_unreadable" and error["hint"]
 
