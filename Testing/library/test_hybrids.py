@@ -191,7 +191,7 @@ def test_options_that_make_no_sense_are_refused(cohort, tmp_path, options):
     assert refused.value.code == "method_option" and next(iter(options)) in refused.value.message
 
 
-@pytest.mark.parametrize("name", ["CNLPC", "MOR + 3D CNNs", "3DMCL"])
+@pytest.mark.parametrize("name", ["CNLPC", "MOR + 3D CNNs"])
 def test_the_box_may_have_larger_voxels(name):
     plain, coarse = (hybrids.preprocessing_of(method_of(name, **more).settings) for more in ({}, {"voxel_mm": 12}))
     assert coarse.size_mm == plain.size_mm and coarse.size_voxels == tuple(n // 2 for n in plain.size_voxels)

@@ -31,6 +31,7 @@ class ThreeDMCL(HybridMethod):
     PAPER = {
         "accuracy": 0.854, "sensitivity": 0.917, "specificity": 0.797, "precision": 0.813, "f1": 0.862, "auc": 0.854,
     }  # fmt: skip
+    OPTIONS = HybridMethod.OPTIONS - {"voxel_mm"}  # its branches halve the box four times: few sizes would do
     NEEDS = frozenset({"pet", "ct", "mask"})
     FEATURES = True
     PLANS = {
