@@ -218,7 +218,8 @@ def write_run(folder, cases, methods):
     per_fold = len(cases) // 3
     cohort = write_csv(folder / "cohort.csv", COLUMNS, rows)
     folds = [[0, case.patient_id, number // per_fold] for number, case in enumerate(cases)]
-    plan = Plan(methods, preset="smoke", device="cpu", options={"CHMFL": {"epochs": 1}})
+    options = {"CHMFL": {"epochs": 1}} if "CHMFL" in methods else {}
+    plan = Plan(methods, preset="smoke", device="cpu", options=options)
     return Comparison.create(folder / "run", cohort, write_csv(folder / "folds.csv", COLUMNS_OF_FOLDS, folds), plan)
 
 

@@ -55,7 +55,7 @@ def ended(run, finished=False):
 def test_run_is_apart_found_again_stopped_and_resumed(tmp_path):
     """The whole way with the real command line: what a panel does that was closed and opened again."""
     cohort, folder = write_cohort(tmp_path), tmp_path / "run"
-    arguments = [*new_run(cohort, folder), "--option", "sleep=0.3", "--progress", "json"]
+    arguments = [*new_run(cohort, folder), "--progress", "json"]
     started = run_process.start(folder, arguments)
     wait_for((folder / "Walk" / "repeat_0" / "fold_0" / "history.csv").exists)
     assert os.getsid(started._child.pid) == started._child.pid != os.getsid(0)
