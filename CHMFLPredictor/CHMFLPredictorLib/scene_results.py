@@ -196,18 +196,27 @@ def _place_beside(scene, node, ct_node) -> None:
             hierarchy.CreateItem(parent, node)
 
 
-def _fill_segmentation(node, mask: np.ndarray, ct_node) -> None:
-    """Put the mask into the segment of ours; segments that the user added stay."""
+def tumor_segment(mask: np.ndarray, ijk_to_world: np.ndarray, name: str, color: tuple[float, float, float]):
+    """A tumor's vtkSegment with a binary labelmap.
+
+    :param mask: uint8 (Z, Y, X). :param ijk_to_world: 4x4, mm, RAS.
+    """
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(mask.shape[::-1])
     scalars = numpy_support.numpy_to_vtk(mask.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
     image.GetPointData().SetScalars(scalars)
-    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(local_geometry(ct_node)))
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_world))
     segment = slicer.vtkSegment()
-    segment.SetName(SEGMENT_NAME)
-    segment.SetColor(*SEGMENT_COLOR)
+    segment.SetName(name)
+    segment.SetColor(*color)
     segment.SetTerminology(TERMINOLOGY)
     segment.AddRepresentation("Binary labelmap", image)
+    return segment
+
+
+def _fill_segmentation(node, mask: np.ndarray, ct_node) -> None:
+    """Put the mask into the segment of ours; segments that the user added stay."""
+    segment = tumor_segment(mask, local_geometry(ct_node), SEGMENT_NAME, SEGMENT_COLOR)
     modified = node.StartModify()
     node.SetAndObserveTransformNodeID(ct_node.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(ct_node)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .folds import inner_folds
 from .survival import CoxModel, fit_cox, partial_log_likelihood
 
 RIDGES = (10.0, 100.0, 1000.0, 10000.0)
@@ -99,9 +100,6 @@ def _left_out(x, time, event, ridge: float, parts: list[np.ndarray]) -> tuple[np
 
 def _parts(event, count: int, seed: int) -> list[np.ndarray]:
     """Patients to be left out in turn, bool (n,) each, with equal shares of events."""
-    random, part = np.random.default_rng([seed, 11]), np.zeros(len(event), int)
-    for kind in (0, 1):
-        members = random.permutation(np.flatnonzero(np.asarray(event) == kind))
-        part[members] = np.arange(len(members)) % count
+    part = inner_folds(event, count, [seed, 11])
     found = [part == number for number in range(count)]
     return [out for out in found if out.any() and np.asarray(event)[~out].any()]

@@ -70,3 +70,16 @@ def draw_folds(patients: list[Patient], count: int, seed: int) -> dict[str, int]
             folds[str(name)] = (position + offset) % count
         offset += len(names)
     return folds
+
+
+def inner_folds(labels, count: int, seed) -> np.ndarray:
+    """A fold for each training patient (n,), with equal shares of both outcomes.
+
+    :param labels: 0 or 1 (n,). :param seed: as :func:`numpy.random.default_rng` takes it.
+    """
+    labels = np.asarray(labels)
+    random, folds = np.random.default_rng(seed), np.zeros(len(labels), int)
+    for label in (0, 1):
+        members = random.permutation(np.flatnonzero(labels == label))
+        folds[members] = np.arange(len(members)) % count
+    return folds

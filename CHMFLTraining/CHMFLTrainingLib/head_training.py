@@ -17,6 +17,7 @@ from CHMFLPredictorLib.preprocessing import Preprocessing
 from torch.nn import functional
 
 from .augmentation import Augmentation, augment
+from .folds import inner_folds
 from .samples import Crop
 
 _LOG = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def choose_decay(head: Head, vectors: torch.Tensor, labels, measurements, config
     if len(config.decays) == 1:
         return config.decays[0]
     patients = len(labels) // config.views
-    inner = _inner_folds(np.asarray(labels)[:patients], config.inner_folds, seed)
+    inner = inner_folds(np.asarray(labels)[:patients], config.inner_folds, seed)
     inner = np.tile(inner, config.views)
     losses = []
     for decay in config.decays:
@@ -79,15 +80,6 @@ def choose_decay(head: Head, vectors: torch.Tensor, labels, measurements, config
         losses.append(loss / len(labels))
     _LOG.info("log loss by weight decay: %s", dict(zip(config.decays, np.round(losses, 4).tolist(), strict=True)))
     return config.decays[int(np.argmin(losses))]
-
-
-def _inner_folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """A fold for each patient, with equal shares of both outcomes."""
-    random, folds = np.random.default_rng(seed), np.zeros(len(labels), int)
-    for label in (0, 1):
-        members = random.permutation(np.flatnonzero(labels == label))
-        folds[members] = np.arange(len(members)) % count
-    return folds
 
 
 def fit_head(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 import slicer
-import vtk
 from CHMFLPredictorLib import location, volumes
 from CHMFLPredictorLib.scene_nodes import TO_LPS
-from CHMFLPredictorLib.scene_results import TERMINOLOGY, remove_node
+from CHMFLPredictorLib.scene_results import remove_node, tumor_segment
 from CHMFLPredictorLib.scene_show import center_slices, show_in_slices
-from vtk.util import numpy_support
 
 from .scene_plots import ROLE
 
@@ -89,17 +87,7 @@ def _segmentation_node(scene, name: str, image: sitk.Image, volume_nodes: dict):
     """The mask as one segment on its own grid, drawn as an outline."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetAttribute(ROLE, f"{SHOWN} segmentation")
-    mask = sitk.GetArrayFromImage(image)
-    labelmap = slicer.vtkOrientedImageData()
-    labelmap.SetDimensions(mask.shape[::-1])
-    scalars = numpy_support.numpy_to_vtk(mask.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
-    labelmap.GetPointData().SetScalars(scalars)
-    labelmap.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(_geometry(image)))
-    segment = slicer.vtkSegment()
-    segment.SetName(SEGMENT_ID)
-    segment.SetColor(*SEGMENT_COLOR)
-    segment.SetTerminology(TERMINOLOGY)
-    segment.AddRepresentation("Binary labelmap", labelmap)
+    segment = tumor_segment(sitk.GetArrayFromImage(image), _geometry(image), SEGMENT_ID, SEGMENT_COLOR)
     node.GetSegmentation().AddSegment(segment, SEGMENT_ID)
     reference = volume_nodes.get("ct") or volume_nodes.get("pet")
     if reference is not None:
