@@ -155,10 +155,10 @@ class CHMFLTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class CHMFLTrainingLogic(ScriptedLoadableModuleLogic):
     """Runs by script, with or without the panel::
 
-        from CHMFLTrainingLib.training_plan import Choices, new_run
-        logic = CHMFLTrainingLogic()
-        run = logic.start("RUN", new_run(Choices("cohort.csv", "RUN", {"TLG": "baseline"}, preset="smoke")))
-        print(logic.status("RUN")["finished"])
+    from CHMFLTrainingLib.training_plan import Choices, new_run
+    logic = CHMFLTrainingLogic()
+    run = logic.start("RUN", new_run(Choices("cohort.csv", "RUN", {"TLG": "baseline"}, preset="smoke")))
+    print(logic.status("RUN")["finished"])
     """
 
     def __init__(self):

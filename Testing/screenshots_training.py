@@ -104,5 +104,3 @@ class _Saved:
 
     def save(self, path) -> None:
         shutil.copyfile(self._path, path)
-
-

@@ -184,7 +184,7 @@ class Comparison:
         return Settings(preset, seed, device, plan.threads, options)
 
     def state(self, job: Job) -> str:
-        """"finished", "damaged" (predictions.csv or the model cannot be used), "failed" or "waiting"."""
+        """One of "finished", "damaged" (predictions.csv or the model cannot be used), "failed", "waiting"."""
         folder = self.job_folder(job)
         if (folder / "predictions.csv").exists():
             return "finished" if self.predictions(job) is not None else "damaged"

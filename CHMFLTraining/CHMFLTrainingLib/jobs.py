@@ -214,4 +214,3 @@ def _causes(error: BaseException | None):
 def _disk_full(folder: Path, reason: str) -> BadInput:
     hint = "Free some space, then go on with --resume: finished jobs stay."
     return BadInput("output_full", f"The disk of the run {folder} is full ({reason}).", hint)
-

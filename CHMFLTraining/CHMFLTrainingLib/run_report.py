@@ -115,7 +115,7 @@ def _head(data: RunData) -> str:
 
 
 def _option_words(method: str, options: dict) -> str:
-    """"CFL: preset smoke, epochs 30"."""
+    """Return, for example, "CFL: preset smoke, epochs 30"."""
     return f"{'all' if method == '*' else method}: {', '.join(f'{name} {value}' for name, value in options.items())}"
 
 

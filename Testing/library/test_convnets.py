@@ -269,9 +269,7 @@ def test_each_says_what_it_reads():
 @pytest.mark.parametrize(("name", "absent"), [("2D-CNN-CT", "pet"), ("3D-CNN-PET", "ct")])
 def test_one_modality_is_enough_where_no_more_is_read(name, absent, cohort, tmp_path):
     known, new = cohort[0][6:10], cohort[1][:3]
-    alone = [
-        [replace(case, paths=case.paths._replace(**{absent: None})) for case in cases] for cases in (known, new)
-    ]
+    alone = [[replace(case, paths=case.paths._replace(**{absent: None})) for case in cases] for cases in (known, new)]
     risks = []
     for number, (training, testing) in enumerate(((known, new), alone)):
         method = method_of(name, epochs=1)

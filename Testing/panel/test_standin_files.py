@@ -1,6 +1,5 @@
 """The stand-in's scene, and what is loaded into and saved from it."""
 
-
 import numpy as np
 import pytest
 

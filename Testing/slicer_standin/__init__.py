@@ -218,9 +218,7 @@ def _assemble(scene: object) -> None:
             setattr(slicer, name, expose(getattr(_module(source), name)))
     module_manager.publish(manager)
     for lowered, module_logic in logics.items():
-        manager.factoryManager()._add(
-            qSlicerLoadableModule(scenes.module_name(lowered), module_logic, logic, scene)
-        )
+        manager.factoryManager()._add(qSlicerLoadableModule(scenes.module_name(lowered), module_logic, logic, scene))
     for name in BARE_MODULES:
         manager.factoryManager()._add(qSlicerLoadableModule(name, None, logic, scene))
 

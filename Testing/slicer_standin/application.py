@@ -130,9 +130,7 @@ class qSlicerApplication(QApplication):
     startupWorkingPath = Property(str, lambda self: os.getcwd(), constant=True)
     extensionsInstallPath = Property(str, lambda self: str(self._made("extensions")))
     slicerUserSettingsFilePath = Property(str, lambda self: self._user_settings.fileName(), constant=True)
-    slicerRevisionUserSettingsFilePath = Property(
-        str, lambda self: self._revision_settings.fileName(), constant=True
-    )
+    slicerRevisionUserSettingsFilePath = Property(str, lambda self: self._revision_settings.fileName(), constant=True)
     isInstalled = Property(bool, lambda self: True, constant=True)
     releaseType = Property(str, lambda self: "Stable", constant=True)
     intDir = Property(str, lambda self: "", constant=True)

@@ -183,7 +183,6 @@ class ctkPathLineEdit(QWidget):
     showHistoryButton = Property(bool, lambda self: True)
 
 
-
 def _pattern(name_filters: list[str]) -> str:
     """The regular expression that ctkUtils.cpp makes of ``Images (*.jpg *.png)``; any text where there is no filter."""
     patterns = []
