@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import BadInput, MissingDependency, MissingModel
+from .errors import BadInput, MissingModel
+from .failures import missing_package
 from .weights import ORIGIN, Tensors, altered, stored_array
 
 SCHEMA_VERSION = 1
@@ -185,17 +186,6 @@ def save_bundle(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return load_bundle(folder)
-
-
-def missing_package(error: ModuleNotFoundError) -> MissingDependency:
-    """The error for a package that is not installed: which one and how to get it."""
-    name = (error.name or str(error)).partition(".")[0]
-    package = {"PIL": "Pillow", "sklearn": "scikit-learn"}.get(name, name)
-    if package == "torch":
-        hint = "In Slicer install the PyTorch extension and let it install PyTorch; elsewhere run: pip install torch"
-    else:
-        hint = f"Install it: pip install {package}"
-    return MissingDependency("dependency_missing", f"The Python package {package} is not installed.", hint)
 
 
 def _unreadable(folder: Path, error: OSError) -> MissingModel:

@@ -2,8 +2,7 @@
 
 import errno
 
-from .bundle import missing_package
-from .errors import ChmflError, OutOfMemory
+from .errors import ChmflError, MissingDependency, OutOfMemory
 
 _MEMORY_WORDS = (
     "out of memory",
@@ -42,3 +41,14 @@ def as_known(error: BaseException) -> ChmflError | None:
         where = " of the GPU" if "cuda" in text else ""
         return OutOfMemory("out_of_memory", f"The memory{where} is exhausted.", MEMORY_HINT)
     return None
+
+
+def missing_package(error: ModuleNotFoundError) -> MissingDependency:
+    """The error for a package that is not installed: which one and how to get it."""
+    name = (error.name or str(error)).partition(".")[0]
+    package = {"PIL": "Pillow", "sklearn": "scikit-learn"}.get(name, name)
+    if package == "torch":
+        hint = "In Slicer install the PyTorch extension and let it install PyTorch; elsewhere run: pip install torch"
+    else:
+        hint = f"Install it: pip install {package}"
+    return MissingDependency("dependency_missing", f"The Python package {package} is not installed.", hint)

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from .bundle import Bundle, missing_package
+from .bundle import Bundle
+from .failures import missing_package
 
 
 def require_packages() -> None:
