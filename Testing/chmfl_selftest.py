@@ -188,7 +188,7 @@ def node_ids():
 
 def results(pet, ct):
     """The result nodes of a pair, by role."""
-    from CHMFLPredictorLib.scene import find_results
+    from CHMFLPredictorLib.scene_results import find_results
 
     return find_results(slicer.mrmlScene, pet, ct)
 
@@ -200,7 +200,7 @@ def composites():
 
 def segment_array(segmentation, reference):
     """The result's segment on a volume's grid."""
-    from CHMFLPredictorLib.scene import SEGMENT_ID
+    from CHMFLPredictorLib.scene_results import SEGMENT_ID
 
     return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, SEGMENT_ID, reference)
 

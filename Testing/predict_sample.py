@@ -159,11 +159,13 @@ def _save_pictures(scene, pet_node, ct_node, prediction, folder: Path) -> None:
     """Save what a Slicer user would see: the scene with its slice views, and the slices as a picture."""
     import SimpleITK as sitk
     import slicer
-    from CHMFLPredictorLib import scene as nodes
     from CHMFLPredictorLib.errors import BadInput
     from CHMFLPredictorLib.pictures import save_picture, slices_picture
+    from CHMFLPredictorLib.scene_nodes import write_segment, write_volume
+    from CHMFLPredictorLib.scene_results import SEGMENT_ID
+    from CHMFLPredictorLib.scene_show import show_in_slices
 
-    nodes.show_in_slices(pet_node, ct_node)
+    show_in_slices(pet_node, ct_node)
     center = prediction.result["box"]["center_ras_mm"]
     for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         view.JumpSliceByCentering(*center)
@@ -172,11 +174,11 @@ def _save_pictures(scene, pet_node, ct_node, prediction, folder: Path) -> None:
         for name, node in (("pet", pet_node), ("ct", ct_node), ("relevance", prediction.nodes.get("relevance"))):
             if node is not None:
                 path = Path(temporary, f"{name}.nrrd")
-                nodes.write_volume(node, path)
+                write_volume(node, path)
                 images[name] = sitk.ReadImage(str(path))
         path = Path(temporary, "mask.nrrd")
         try:
-            nodes.write_segment(prediction.nodes["segmentation"], nodes.SEGMENT_ID, ct_node, path)
+            write_segment(prediction.nodes["segmentation"], SEGMENT_ID, ct_node, path)
             images["mask"] = sitk.ReadImage(str(path))
         except (KeyError, BadInput):
             pass  # nothing was segmented; the warning said so

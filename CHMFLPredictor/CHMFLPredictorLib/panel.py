@@ -17,7 +17,7 @@ from .panel_watch import NodeWatcher
 from .panel_words import Location, buttonText, doneText, statusText
 from .process import Ending, Outcome
 from .run_state import Kind, Phase, RunState
-from .scene import find_results, stored_result
+from .scene_results import find_results, stored_result
 
 GUESS_DELAY_MS = 200  # volumes arrive one by one, and first without their voxels
 

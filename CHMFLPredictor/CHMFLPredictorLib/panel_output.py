@@ -10,7 +10,7 @@ from . import scene_show
 from .errors import ChmflError
 from .provenance import environment_text
 from .result_export import export_result
-from .scene import stored_report, stored_result
+from .scene_results import stored_report, stored_result
 
 
 class OutputButtons:

@@ -3,7 +3,7 @@
 import slicer
 import vtk
 
-from .scene import COLUMNS, ROLE
+from .scene_results import COLUMNS, ROLE
 
 NAME = "CHMFL batch"
 BATCH_ROLE = "batch"  # of the attribute CHMFL.role

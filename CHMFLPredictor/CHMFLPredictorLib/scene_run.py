@@ -20,11 +20,12 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import scene as nodes_and_files
 from . import scene_suv
 from .errors import BadInput, Canceled, ChmflError, MissingModel, OutOfMemory
 from .process import ChildProcess, Ending, Outcome, launch
+from .scene_nodes import check_inputs, write_segment, write_volume
 from .scene_pairs import pair_warnings
+from .scene_results import import_results
 
 _DISK_HINT = "Free space on the disk of the temporary folder, or choose another one (environment variable TMPDIR)."
 
@@ -99,12 +100,12 @@ class PredictionRun:
     def start(self, on_event=None) -> None:
         """Write the nodes and start the child. Whatever is wrong with the input becomes an outcome, not an exception.
 
-        :param on_event: called with each event, a dict (see ``protocol.py``), in :meth:`poll` and :meth:`wait`.
+        :param on_event: called with each event, a dict (see ``events.py``), in :meth:`poll` and :meth:`wait`.
         """
         if self._temporary is not None or self.outcome is not None:
             raise RuntimeError("A PredictionRun runs once; make another one.")
         try:
-            nodes_and_files.check_inputs(self.pet_node, self.ct_node)
+            check_inputs(self.pet_node, self.ct_node)
             self._scene = self._scene or self.ct_node.GetScene()
             self._temporary = tempfile.TemporaryDirectory(prefix="chmfl-", ignore_cleanup_errors=True)
             self._on_event = on_event or self._on_event
@@ -159,8 +160,8 @@ class PredictionRun:
         options, folder = self.options, Path(self._temporary.name)
         conversion = scene_suv.conversion(self.pet_node)
         self._warnings = pair_warnings(self.pet_node, self.ct_node) + (conversion.warnings if conversion else [])
-        nodes_and_files.write_volume(self.pet_node, folder / "PET.nrrd", "PT", conversion, self._warnings)
-        nodes_and_files.write_volume(self.ct_node, folder / "CT.nrrd", "CT")
+        write_volume(self.pet_node, folder / "PET.nrrd", "PT", conversion, self._warnings)
+        write_volume(self.ct_node, folder / "CT.nrrd", "CT")
         arguments = ["predict", "--pet", folder / "PET.nrrd", "--ct", folder / "CT.nrrd", "--output", folder / "output"]
         arguments += [f"--pet-name={self.pet_node.GetName() or 'PET'}", f"--ct-name={self.ct_node.GetName() or 'CT'}"]
         arguments += ["--progress", "json", "--device", options.device]
@@ -171,7 +172,7 @@ class PredictionRun:
         elif options.segmentation_node is not None:
             mask = folder / "tumor.nrrd"
             segmentation, segment_id = options.segmentation_node, options.segment_id
-            nodes_and_files.write_segment(segmentation, segment_id, self.ct_node, mask)
+            write_segment(segmentation, segment_id, self.ct_node, mask)
             segment_name = segmentation.GetSegmentation().GetSegment(segment_id).GetName()
             name = f"{segmentation.GetName()}, segment {segment_name}"
             arguments += ["--segmentation", mask, f"--segmentation-name={name}"]
@@ -210,7 +211,7 @@ class PredictionRun:
         report = folder / "report.html"
         text = report.read_text(encoding="utf-8") if report.is_file() else ""
         files = _copy_files(folder, Path(self.options.output)) if self.options.output is not None else {}
-        nodes = nodes_and_files.import_results(self._scene, self.pet_node, self.ct_node, folder, result)
+        nodes = import_results(self._scene, self.pet_node, self.ct_node, folder, result)
         return Prediction(result, nodes, text, files)
 
     def _abandon(self) -> None:

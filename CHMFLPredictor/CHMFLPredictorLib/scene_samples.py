@@ -180,7 +180,7 @@ def _download(sample: Sample):
     """PET and CT from Slicer's cache, or from the network where the cache does not have them."""
     import SampleData
 
-    from .scene import remove_node
+    from .scene_results import remove_node
 
     logic, nodes = SampleData.SampleDataLogic(), []
     paths = [_file_in_cache(logic, sample, *file) for file in sample.files]  # both are here before one is loaded

@@ -16,10 +16,21 @@ import slicer
 import slicer_headless
 import vtk
 from CHMFLPredictorLib import process, scene_results
-from CHMFLPredictorLib import scene as nodes_and_files
 from CHMFLPredictorLib.errors import BadInput, ChmflError, OutOfMemory
 from CHMFLPredictorLib.process import Ending
+from CHMFLPredictorLib.scene_nodes import check_inputs, write_volume
+from CHMFLPredictorLib.scene_results import (
+    CLASSES,
+    RELEVANCE_COLORS,
+    SEGMENT_ID,
+    find_results,
+    import_results,
+    results_of,
+    stored_report,
+    stored_result,
+)
 from CHMFLPredictorLib.scene_run import PredictionRun, RunOptions, predict_in_scene
+from CHMFLPredictorLib.scene_show import show_in_slices
 
 FAKE_CHILD = Path(__file__).resolve().parent / "fake_child.py"
 OBLIQUE = np.array([[0.96, -0.28, 0.0], [0.28, 0.96, 0.0], [0.0, 0.0, 1.0]]) @ np.array(
@@ -124,7 +135,7 @@ def test_every_voxel_is_written_where_slicer_shows_it(scene, geometry, transform
         outer = add_transform(node, rigid(30, (10, 20, -30)), "inner")
         add_transform(outer, rigid(-75, (1, 2, 3)) @ np.diag([1.1, 1.1, 1.1, 1.0]), "outer")
     before = slicer.util.arrayFromVTKMatrix(_ijk_to_ras(node)).copy()
-    nodes_and_files.write_volume(node, tmp_path / "x.nrrd", "CT")
+    write_volume(node, tmp_path / "x.nrrd", "CT")
     image = sitk.ReadImage(str(tmp_path / "x.nrrd"))
     for index in ((0, 0, 0), (6, 0, 0), (0, 5, 0), (0, 0, 4), (3, 2, 1)):
         lps = np.array(image.TransformIndexToPhysicalPoint(index))
@@ -143,7 +154,7 @@ def _ijk_to_ras(node):
 def test_types_and_units_survive(scene, tmp_path):
     node = make_volume("PET", (4, 4, 4), np.eye(3), (0, 0, 0), np.int16)
     slicer_headless.set_units(node, "{SUVbw}g/ml", "Standardized Uptake Value body weight")
-    nodes_and_files.write_volume(node, tmp_path / "x.nrrd", "PT")
+    write_volume(node, tmp_path / "x.nrrd", "PT")
     image = sitk.ReadImage(str(tmp_path / "x.nrrd"))
     assert image.GetPixelID() == sitk.sitkInt16
     assert (image.GetMetaData("chmfl_modality"), image.GetMetaData("chmfl_units")) == ("PT", "SUV")
@@ -151,7 +162,7 @@ def test_types_and_units_survive(scene, tmp_path):
 
 def refused(pet, ct, code):
     with pytest.raises(BadInput) as caught:
-        nodes_and_files.check_inputs(pet, ct)
+        check_inputs(pet, ct)
     assert caught.value.code == code and caught.value.hint
     run = PredictionRun(pet, ct, launcher=lambda command, environment: pytest.fail("the child must not be started"))
     run.start()
@@ -207,7 +218,7 @@ def test_results_lie_on_the_ct_voxel_for_voxel(pair, scene, transformed, tmp_pat
     segmentation, relevance = prediction.nodes["segmentation"], prediction.nodes["relevance"]
     assert 0 < expected.sum() < expected.size
     ids = segmentation.GetSegmentation().GetSegmentIDs()
-    assert ids == (nodes_and_files.SEGMENT_ID,)
+    assert ids == (SEGMENT_ID,)
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, ids[0], ct)
     assert np.array_equal(mask, expected)
     heat = sitk.GetArrayFromImage(sitk.ReadImage(str(output / "relevance.nii.gz")))
@@ -226,13 +237,13 @@ def test_what_the_nodes_say(pair, scene):
     pet, ct = pair
     prediction = predict_in_scene(pet, ct, RunOptions(center_ras=(1.5, 2.5, -3.5)), launcher=fake)
     segmentation, table, box = (prediction.nodes[role] for role in ("segmentation", "table", "box"))
-    segment = segmentation.GetSegmentation().GetSegment(nodes_and_files.SEGMENT_ID)
+    segment = segmentation.GetSegmentation().GetSegment(SEGMENT_ID)
     assert segment.GetName() == "Tumor (CFL)"
     assert "SCT^86049000^Neoplasm, Primary" in segment.GetTerminology()
     role = segmentation.GetReferenceImageGeometryReferenceRole()
     assert segmentation.GetNodeReference(role) is ct
     surface = vtk.vtkPolyData()
-    assert segmentation.GetClosedSurfaceRepresentation(nodes_and_files.SEGMENT_ID, surface)
+    assert segmentation.GetClosedSurfaceRepresentation(SEGMENT_ID, surface)
     assert surface.GetNumberOfPoints() > 0
     columns = [table.GetColumnName(index) for index in range(table.GetNumberOfColumns())]
     row = dict(zip(columns, (table.GetCellText(0, index) for index in range(len(columns))), strict=True))
@@ -240,13 +251,13 @@ def test_what_the_nodes_say(pair, scene):
     assert float(row["Tumor volume [ml]"]) == 12.5 and row["SUVmean [g/ml]"].lower() == "nan"
     assert table.GetColumnUnitLabel("Tumor volume [ml]") == "ml"
     assert float(row["TLG [SUV ml]"]) == 50.0 and table.GetColumnUnitLabel("TLG [SUV ml]") == "SUV ml"
-    assert nodes_and_files.stored_result(table) == prediction.result
+    assert stored_result(table) == prediction.result
     assert list(box.GetCenterWorld()) == pytest.approx([1.5, 2.5, -3.5])
     assert list(box.GetSize()) == pytest.approx([192.0, 192.0, 240.0])
     low, high = prediction.nodes["relevance"].GetScalarVolumeDisplayNode().GetWindowLevelMin(), 1.0
     assert (low, high) == (0.0, 1.0)
     assert prediction.report == "<p>Prüfung</p>"
-    assert nodes_and_files.stored_report(prediction.nodes["report"]) == prediction.report
+    assert stored_report(prediction.nodes["report"]) == prediction.report
     assert prediction.nodes["relevance"].GetVoxelValueUnits() is None
     shown = segmentation.GetDisplayNode()
     assert shown.GetVisibility() and shown.GetVisibility3D() and shown.GetVisibility2DFill()
@@ -260,10 +271,8 @@ def test_the_child_hears_what_was_chosen(pair, scene, tmp_path):
     slicer_headless.set_units(pet, "{SUVbw}g/ml", "SUV")
     add_transform(ct, rigid(15, (1, 1, 1)))
     known = predict_in_scene(pet, ct, launcher=fake).nodes["segmentation"]
-    voxels = int(slicer.util.arrayFromSegmentBinaryLabelmap(known, nodes_and_files.SEGMENT_ID, ct).sum())
-    options = RunOptions(
-        model=tmp_path / "mödel", device="cpu", segmentation_node=known, segment_id=nodes_and_files.SEGMENT_ID
-    )
+    voxels = int(slicer.util.arrayFromSegmentBinaryLabelmap(known, SEGMENT_ID, ct).sum())
+    options = RunOptions(model=tmp_path / "mödel", device="cpu", segmentation_node=known, segment_id=SEGMENT_ID)
     seen = predict_in_scene(pet, ct, options, launcher=fake).result["seen"]
     assert seen["pet"] == {"chmfl_modality": "PT", "chmfl_units": "SUV"} and seen["ct"] == {"chmfl_modality": "CT"}
     assert seen["mask_voxels"] == voxels > 0
@@ -285,7 +294,7 @@ def test_a_second_run_reuses_its_nodes_and_spares_the_users(pair, scene):
     assert node_names(scene) == before
     assert list(second.nodes["box"].GetCenterWorld()) == [9.0, 9.0, 9.0]
     ids = second.nodes["segmentation"].GetSegmentation().GetSegmentIDs()
-    assert sorted(ids) == sorted(["mine", nodes_and_files.SEGMENT_ID])
+    assert sorted(ids) == sorted(["mine", SEGMENT_ID])
     assert second.nodes["table"].GetNumberOfRows() == 1
 
 
@@ -298,29 +307,29 @@ def test_twenty_runs_leave_no_more_than_one(pair, scene, tmp_path):
     hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
     for number in range(20):
         result = {**first.result, "risk": number / 20}
-        nodes = nodes_and_files.import_results(scene, pet, ct, output, result)
+        nodes = import_results(scene, pet, ct, output, result)
         assert nodes == first.nodes
     after = vtk.vtkIdList()
     hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), after, True)
     assert node_names(scene) == before and after.GetNumberOfIds() == items.GetNumberOfIds()
-    assert nodes_and_files.stored_result(nodes["table"])["risk"] == 0.95
+    assert stored_result(nodes["table"])["risk"] == 0.95
     assert nodes["segmentation"].GetSegmentation().GetNumberOfSegments() == 1
 
 
 def test_all_results_of_a_scene_the_newest_last(pair, scene):
     pet, ct = pair
     other = make_volume("Patient 2 CT", (6, 6, 6), np.eye(3), (0, 0, 0), np.int16)
-    assert nodes_and_files.results_of(scene) == []
+    assert results_of(scene) == []
     first = predict_in_scene(pet, ct, launcher=fake)
     second = predict_in_scene(pet, other, RunOptions(risk_only=True), launcher=fake)
     volumes = ({"pet": pet, "ct": ct}, {"pet": pet, "ct": other})
-    assert nodes_and_files.results_of(scene) == [first.nodes | volumes[0], second.nodes | volumes[1]]
+    assert results_of(scene) == [first.nodes | volumes[0], second.nodes | volumes[1]]
     again = predict_in_scene(pet, ct, launcher=fake)
-    assert nodes_and_files.results_of(scene) == [second.nodes | volumes[1], again.nodes | volumes[0]]
+    assert results_of(scene) == [second.nodes | volumes[1], again.nodes | volumes[0]]
     scene.RemoveNode(other)
-    assert nodes_and_files.results_of(scene)[0] == second.nodes | {"pet": pet, "ct": None}
+    assert results_of(scene)[0] == second.nodes | {"pet": pet, "ct": None}
     scene.RemoveNode(again.nodes["table"])
-    assert len(nodes_and_files.results_of(scene)) == 1  # nothing is left that could be shown
+    assert len(results_of(scene)) == 1  # nothing is left that could be shown
 
 
 def test_a_box_that_was_moved_comes_back(pair, scene):
@@ -339,8 +348,8 @@ def test_two_patients_in_one_scene_keep_apart(pair, scene):
     first = predict_in_scene(pet, ct, launcher=fake)
     second = predict_in_scene(pet, other, launcher=fake)
     assert not set(first.nodes.values()) & set(second.nodes.values())
-    assert nodes_and_files.find_results(scene, pet, ct) == first.nodes
-    assert nodes_and_files.find_results(scene, pet, other) == second.nodes
+    assert find_results(scene, pet, ct) == first.nodes
+    assert find_results(scene, pet, other) == second.nodes
 
 
 def test_risk_only_leaves_no_older_segmentation(pair, scene):
@@ -458,32 +467,32 @@ def test_an_output_that_cannot_be_written_is_an_error(pair, scene, tmp_path):
 def test_results_survive_saving_and_loading(pair, scene, tmp_path):
     pet, ct = pair
     add_transform(ct, rigid(25, (7, 8, 9)))
-    nodes_and_files.show_in_slices(pet, ct)
+    show_in_slices(pet, ct)
     output = tmp_path / "out"
     first = predict_in_scene(pet, ct, RunOptions(output=output), launcher=fake)
     html = "<html>\n" + '<p>Prüfung &amp; "Größe" 5 µm</p>\r\n' * 5000
     (output / "report.html").write_text(html, encoding="utf-8", newline="")
-    nodes = nodes_and_files.import_results(scene, pet, ct, output, first.result)
-    mask = slicer.util.arrayFromSegmentBinaryLabelmap(nodes["segmentation"], nodes_and_files.SEGMENT_ID, ct)
+    nodes = import_results(scene, pet, ct, output, first.result)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(nodes["segmentation"], SEGMENT_ID, ct)
     place, result = world_ras(ct, (3, 4, 5)), first.result
     path = tmp_path / "scene ü.mrb"
     assert scene.WriteToMRB(str(path)) and path.stat().st_size > 0
     loaded = slicer_headless.new_scene()
     assert loaded.ReadFromMRB(str(path))
     pet, ct = (slicer.util.getFirstNodeByName(name) for name in ("Patient 1 PET", "Patient 1 CT"))
-    found = nodes_and_files.find_results(loaded, pet, ct)
-    assert sorted(found) == sorted(nodes_and_files.CLASSES)
-    assert nodes_and_files.results_of(loaded) == [found | {"pet": pet, "ct": ct}]
-    assert nodes_and_files.stored_report(found["report"]) == html
+    found = find_results(loaded, pet, ct)
+    assert sorted(found) == sorted(CLASSES)
+    assert results_of(loaded) == [found | {"pet": pet, "ct": ct}]
+    assert stored_report(found["report"]) == html
     before = node_names(loaded)
-    assert nodes_and_files.import_results(loaded, pet, ct, output, result) == found and node_names(loaded) == before
-    assert nodes_and_files.stored_result(found["table"]) == result
+    assert import_results(loaded, pet, ct, output, result) == found and node_names(loaded) == before
+    assert stored_result(found["table"]) == result
     assert world_ras(ct, (3, 4, 5)) == pytest.approx(place, abs=1e-4)
-    again = slicer.util.arrayFromSegmentBinaryLabelmap(found["segmentation"], nodes_and_files.SEGMENT_ID, ct)
+    again = slicer.util.arrayFromSegmentBinaryLabelmap(found["segmentation"], SEGMENT_ID, ct)
     assert np.array_equal(again, mask)
-    segment = found["segmentation"].GetSegmentation().GetSegment(nodes_and_files.SEGMENT_ID)
+    segment = found["segmentation"].GetSegmentation().GetSegment(SEGMENT_ID)
     assert "SCT^86049000" in segment.GetTerminology()
-    assert found["relevance"].GetDisplayNode().GetColorNodeID() == nodes_and_files.RELEVANCE_COLORS
+    assert found["relevance"].GetDisplayNode().GetColorNodeID() == RELEVANCE_COLORS
     red = loaded.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
     assert (red.GetBackgroundVolumeID(), red.GetForegroundVolumeID()) == (ct.GetID(), pet.GetID())
 
@@ -502,7 +511,7 @@ def test_the_real_command_line_on_the_phantom(scene, manner, phantom, tiny_bundl
     risk_at = names.index("risk")
     assert any(event.get("stage") == "segmentation" for event in events[risk_at:])
     assert names[-1] == "result" and 0.0 < prediction.result["risk"] < 1.0
-    mask = slicer.util.arrayFromSegmentBinaryLabelmap(prediction.nodes["segmentation"], nodes_and_files.SEGMENT_ID, ct)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(prediction.nodes["segmentation"], SEGMENT_ID, ct)
     written = sitk.GetArrayFromImage(sitk.ReadImage(str(output / "segmentation.nii.gz")))
     assert np.array_equal(mask, written) and mask.shape == truth.shape
     inside = np.argwhere(truth).mean(axis=0)[::-1]

@@ -19,9 +19,9 @@ import slicer_headless
 from CHMFLPredictorLib import process
 from CHMFLPredictorLib.batch import RESULTS_FILE
 from CHMFLPredictorLib.process import Ending
-from CHMFLPredictorLib.scene import COLUMNS, find_results
 from CHMFLPredictorLib.scene_batch import FolderBatch, SceneBatch
 from CHMFLPredictorLib.scene_batch_table import find_table
+from CHMFLPredictorLib.scene_results import COLUMNS, find_results
 from CHMFLPredictorLib.scene_run import RunOptions
 from small_patient import small  # noqa: F401
 

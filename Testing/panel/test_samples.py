@@ -18,7 +18,7 @@ import SimpleITK as sitk
 import slicer
 from CHMFLPredictorLib import scene_samples
 from CHMFLPredictorLib.errors import ChmflError
-from CHMFLPredictorLib.scene import check_inputs, coded_units
+from CHMFLPredictorLib.scene_nodes import check_inputs, coded_units
 from CHMFLPredictorLib.scene_samples import CATEGORY, SAMPLES, load_sample, register
 from slicer_standin import sample_data
 
