@@ -191,7 +191,7 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         :param device: "auto", "cpu", "cuda" or "cuda:n".
         :param riskOnly: no segmentation, measurements or relevance map.
         :param output: folder that gets result.json, report.html and the images too.
-        :param onEvent: called with each event, a dict (``protocol.py``): progress, warning, risk.
+        :param onEvent: called with each event, a dict (``events.py``): progress, warning, risk.
         :param onEnd: with ``wait=False``, called with the outcome (``process.Outcome``).
         :param wait: False returns at once and lets Slicer's event loop do the rest.
         :return: a ``scene_run.Prediction`` (result, nodes, report); with ``wait=False`` a ``panel_run.RunFollower``

@@ -11,7 +11,7 @@ from unittest import mock
 
 import chmfl_selftest as selftest
 import slicer
-from CHMFLPredictorLib.protocol import STAGES
+from CHMFLPredictorLib.events import STAGES
 
 
 class EndingsTest(selftest.PanelTest):

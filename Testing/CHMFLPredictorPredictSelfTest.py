@@ -69,8 +69,8 @@ class ClickedPhantom(selftest.PanelTest):
 
     def check_way(self, this):
         """The bar moves by real stages, and the risk is there before the rest."""
+        from CHMFLPredictorLib.events import STAGES
         from CHMFLPredictorLib.panel_words import stageText
-        from CHMFLPredictorLib.protocol import STAGES
 
         running = [entry for entry in this.run.seen if entry[3]]
         bar = [entry[0] for entry in running]

@@ -14,10 +14,10 @@ import re
 from pathlib import Path
 
 from .errors import BadInput, Canceled, ChmflError, MissingDependency, MissingModel
+from .events import Progress
 from .failures import as_known
 from .output import OutputFolder
 from .prediction import Predictor
-from .protocol import Progress
 from .provenance import Inputs, describe_inputs
 
 RESULTS_FILE = "results.csv"

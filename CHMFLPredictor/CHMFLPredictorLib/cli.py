@@ -15,9 +15,10 @@ from pathlib import Path
 
 from .cli_options import ENGINES, make_parser
 from .errors import BadInput, Canceled, ChmflError
+from .events import ROLES, Progress, error_event, risk_sentence
 from .failures import as_known
 from .output import discard_all
-from .protocol import ROLES, Progress, error_event, make_progress, risk_sentence
+from .protocol import make_progress
 
 EXIT_DONE, EXIT_DEFECT, EXIT_BAD_INPUT, EXIT_CANCELED = 0, 1, 2, 3
 _GRACE_S = 1.0  # for the work to notice a cancel by itself

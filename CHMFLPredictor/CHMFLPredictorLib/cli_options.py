@@ -5,7 +5,7 @@ import re
 
 from . import __version__
 from .errors import BadInput
-from .protocol import ROLES
+from .events import ROLES
 
 ENGINES = ("auto", "eager", "torch", "openvino")  # those of backends.py, which loads torch
 

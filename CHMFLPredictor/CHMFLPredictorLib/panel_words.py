@@ -52,7 +52,7 @@ class BatchSource(Enum):
 
 
 def stageText(name: str) -> str:
-    """A stage of ``protocol.STAGES``."""
+    """A stage of ``events.STAGES``."""
     return {
         "": _("Handing over PET and CT"),
         "read": _("Reading PET and CT"),

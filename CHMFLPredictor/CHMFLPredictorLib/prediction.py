@@ -18,12 +18,12 @@ from .baseline import baseline_risk, uptake
 from .bundle import Bundle, load_bundle
 from .calibration import risk as calibrated_risk
 from .errors import BadInput, Canceled, ChmflError
+from .events import Progress
 from .image_files import write_image
 from .measurements import measure
 from .model_loader import ModelLoader, require_packages
 from .output import OutputFolder, output_error, refuse_to_replace, writing_error
 from .preprocessing import Preprocessing, Sample, mask_to_grid, prepare
-from .protocol import Progress
 from .provenance import Inputs, describe_inputs, software
 from .segmentation import on_reference, segment
 
@@ -56,7 +56,7 @@ def predict(pet, ct, output, *, center=None, segmentation=None, model=None, devi
     :param engine: "auto", "eager", "torch" or "openvino".
     :param threads: CPU threads, or None for all.
     :param risk_only: stop after the risk: no segmentation, no relevance map, no measurements.
-    :param progress: a :class:`~.protocol.Progress`; None says nothing.
+    :param progress: a :class:`~.events.Progress`; None says nothing.
     :param canceled: called often; returning True stops the run.
     :param started: ``time.perf_counter()`` when the program started, for the times.
     :return: the content of ``result.json``.

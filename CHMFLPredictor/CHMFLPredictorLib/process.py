@@ -4,7 +4,6 @@ A panel calls :meth:`ChildProcess.poll` from a timer, a script calls :meth:`Chil
 events in the caller's own thread. However the child ends, the answer is one :class:`Outcome` with one of five endings.
 """
 
-import json
 import os
 import queue
 import shutil
@@ -16,6 +15,8 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from .protocol import parse_event
 
 LOG_LIMIT = 256 * 1024  # characters kept; the oldest go first
 _GRACE_S = 3.0  # between asking the child to stop and killing it
@@ -273,17 +274,6 @@ class ChildProcess:
         if exit_code < 0:
             return "killed", f"The prediction was ended from outside by {_signal_name(-exit_code)}.", "Run it again."
         return "defect", f"The prediction ended unexpectedly (exit code {exit_code}). {self.log.tail(1)}".strip(), hint
-
-
-def parse_event(line: str) -> dict | None:
-    """The event that a line of standard output holds, or None if it is some library's chatter."""
-    if not line.lstrip().startswith("{"):
-        return None
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def _killed_for_memory(exit_code: int) -> bool:

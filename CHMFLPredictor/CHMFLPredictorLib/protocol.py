@@ -1,72 +1,18 @@
-"""What a run says while it works: one JSON object a line for a parent process, or a bar and a few lines for a person.
+"""How events travel: one JSON object a line for a parent process and back, or a bar and a few lines for a person.
 
-JSON lines (``--progress json``), on standard output, ASCII, in this order:
-
-- ``{"event": "progress", "stage", "fraction", "text"}``: fraction of the whole run, 0 to 1, never falling; stage is
-  one of ``STAGES``.
-- ``{"event": "warning", "code", "text"}``: as soon as it is known.
-- ``{"event": "risk", "risk", "risk_interval", "members", "baseline_risk", "threshold", "label", "elapsed_s"}``: before
-  the segmentation starts.
-- ``{"event": "result", "output", "files", "result"}``: last line of a run that ended well; ``result`` is the content
-  of ``result.json``.
-- ``{"event": "error", "code", "message", "hint", "exit_code"}``: last line of a run that did not.
-
-A batch adds ``"patient_id"``, ``"patient"`` (its number, from 1) and ``"patients"`` (how many) to each of these.
-Fractions begin at 0 for each patient. Its last line is ``{"event": "result", "output", "files", "done", "failed",
-"skipped"}``.
+JSON lines (``--progress json``) are ASCII, on standard output; :mod:`.events` lists them.
 """
 
 import json
 import os
 import select
 import sys
-import threading
 import time
 
-from .errors import Canceled, ChmflError
+from .errors import Canceled
+from .events import Progress, risk_sentence
 
-# stage: (text for people, share of a run's time with a network of ordinary size on a CPU)
-STAGES = {
-    "read": ("Reading PET and CT", 0.15),
-    "locate": ("Looking for the tumor", 0.05),
-    "preprocess": ("Preparing the box", 0.05),
-    "model": ("Loading the model", 0.10),
-    "risk": ("Predicting the risk", 0.10),
-    "segmentation": ("Segmenting the tumor", 0.30),
-    "relevance": ("Computing the relevance map", 0.10),
-    "write": ("Writing the results", 0.15),
-}
-ROLES = ("pet", "ct", "segmentation")  # the images of a prediction
 _BAR_WIDTH = 30
-
-
-class Progress:
-    """Follows one run and says how far it is. A base class that says nothing (``--progress none``)."""
-
-    machine_reads = False
-
-    def __init__(self):
-        self._fraction = 0.0
-        self.started = time.perf_counter()
-        self.fields: dict = {}  # added to every event; a batch puts patient_id here
-        self._lock = threading.Lock()
-
-    def stage(self, name: str, within: float = 0.0) -> None:
-        """Say that a stage runs and which part of it (0 to 1) is done."""
-        names = list(STAGES)
-        before = sum(STAGES[other][1] for other in names[: names.index(name)])
-        self._fraction = max(self._fraction, before + STAGES[name][1] * min(max(within, 0.0), 1.0))
-        self.say({"event": "progress", "stage": name, "fraction": round(self._fraction, 4), "text": STAGES[name][0]})
-
-    def restart(self, **fields) -> None:
-        """Begin again at 0, for the next patient of a batch; ``fields`` go into each of its events."""
-        self._fraction, self.fields = 0.0, fields
-
-    def say(self, event: dict) -> None:
-        """Send one event."""
-
-    def check(self) -> None:
-        """Raise :class:`Canceled` when the one who listens is gone."""
 
 
 class JsonProgress(Progress):
@@ -146,24 +92,15 @@ def make_progress(kind: str, stdout=None, stderr=None) -> Progress:
     return BarProgress(stderr or sys.stderr) if kind == "bar" else Progress()
 
 
-def risk_sentence(numbers: dict) -> str:
-    """The risk in one line for people, from a ``risk`` event or a result."""
-    low, high = numbers["risk_interval"]
-    return (
-        f"Risk of distant metastases {numbers['risk']:.2f} (interval {low:.2f} to {high:.2f}), {numbers['label']} "
-        f"(threshold {numbers['threshold']:.2f}); simple baseline {numbers['baseline_risk']:.2f}"
-    )
-
-
-def error_event(error: ChmflError) -> dict:
-    """The ``error`` line of an expected failure."""
-    return {
-        "event": "error",
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-        "exit_code": error.exit_code,
-    }
+def parse_event(line: str) -> dict | None:
+    """The event that a line of standard output holds, or None if it is some library's chatter."""
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def _can_poll(stream) -> bool:

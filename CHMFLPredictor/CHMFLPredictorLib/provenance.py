@@ -10,7 +10,7 @@ import numpy as np
 
 from . import __version__
 from .errors import BadInput
-from .protocol import ROLES
+from .events import ROLES
 
 
 @dataclass(frozen=True)

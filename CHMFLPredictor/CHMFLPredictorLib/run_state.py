@@ -36,7 +36,7 @@ class RunState:
     """Fed with a run's events and its outcome; a panel shows what it finds here.
 
     :ivar fraction: of the run, 0 to 1, never falling within one patient.
-    :ivar stage: what it does now, a key of ``protocol.STAGES``; empty before the first.
+    :ivar stage: what it does now, a key of ``events.STAGES``; empty before the first.
     :ivar risk: the ``risk`` event, as soon as it came.
     :ivar warnings: the ``warning`` events.
     :ivar patient: of a batch: number of the patient at hand (from 1), and how many there are.

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from CHMFLPredictorLib.process import parse_event
+from CHMFLPredictorLib.protocol import parse_event
 
 LOG_FILE = "child.log"
 ATTEMPT = "> "  # begins the line of a new attempt

@@ -10,7 +10,8 @@ import pytest
 from CHMFLPredictorLib import __version__, backends, failures, model_loader
 from CHMFLPredictorLib.cli import ENGINES, main
 from CHMFLPredictorLib.errors import ChmflError, OutOfMemory
-from CHMFLPredictorLib.protocol import STAGES, BarProgress
+from CHMFLPredictorLib.events import STAGES
+from CHMFLPredictorLib.protocol import BarProgress
 from small_patient import predict_arguments, run, small  # noqa: F401
 
 LIBRARY = Path(__file__).resolve().parents[2] / "CHMFLPredictor"

@@ -172,7 +172,7 @@ def _environment():
 
 def test_rule_3_nothing_foreign_at_file_scope():
     panel = loaded_by_a_panel()
-    assert {"errors.py", "process.py", "scene.py", "method.py", "hc_rf.py"} <= {path.name for path in panel}
+    assert {"errors.py", "process.py", "scene_run.py", "method.py", "hc_rf.py"} <= {path.name for path in panel}
     for path in sources():
         allowed = AT_FILE_SCOPE if path in panel else AT_FILE_SCOPE | {"torch", "openvino"}
         foreign = set(imported(at_file_scope(tree_of(path)))) - allowed
@@ -211,7 +211,7 @@ def siblings(path):
 
 def test_rule_3_torch_comes_only_with_what_needs_it():
     """A panel can load the command line, the models' cards and the child's driver where torch does not exist."""
-    done = run_bare("from CHMFLPredictorLib import bundle, cli, errors, process, protocol, report, volumes")
+    done = run_bare("from CHMFLPredictorLib import bundle, cli, errors, events, process, protocol, report, volumes")
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from CHMFLPredictorLib.events import STAGES
 from CHMFLPredictorLib.output import LOCK_FILE, OutputFolder
-from CHMFLPredictorLib.protocol import STAGES
 from small_patient import predict_arguments, run, small  # noqa: F401
 
 LIBRARY = Path(__file__).resolve().parents[2] / "CHMFLPredictor"

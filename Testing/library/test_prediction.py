@@ -10,9 +10,9 @@ from CHMFLPredictorLib.baseline import uptake
 from CHMFLPredictorLib.bundle import load_bundle
 from CHMFLPredictorLib.calibration import sigmoid
 from CHMFLPredictorLib.errors import BadInput, Canceled
+from CHMFLPredictorLib.events import STAGES, Progress
 from CHMFLPredictorLib.prediction import Inputs, Predictor, predict
 from CHMFLPredictorLib.preprocessing import Grid, Preprocessing, Sample, prepare, to_reference
-from CHMFLPredictorLib.protocol import STAGES, Progress
 from CHMFLPredictorLib.segmentation import keep_main_lesion, on_reference
 from small_patient import center_of, lively_bundle, small  # noqa: F401
 

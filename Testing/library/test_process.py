@@ -9,7 +9,8 @@ import time
 import psutil
 import pytest
 from CHMFLPredictorLib import process
-from CHMFLPredictorLib.process import ChildProcess, Ending, Log, parse_event
+from CHMFLPredictorLib.process import ChildProcess, Ending, Log
+from CHMFLPredictorLib.protocol import parse_event
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups are POSIX")
 

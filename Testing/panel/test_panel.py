@@ -134,8 +134,8 @@ def test_every_location_shows_its_own_widgets_only(widget):
 
 def test_words_for_every_stage_and_ending():
     from CHMFLPredictorLib import panel_words
+    from CHMFLPredictorLib.events import STAGES
     from CHMFLPredictorLib.process import Ending, Outcome
-    from CHMFLPredictorLib.protocol import STAGES
     from CHMFLPredictorLib.run_state import Kind, RunState
 
     assert {stage: panel_words.stageText(stage) for stage in STAGES} == {name: told[0] for name, told in STAGES.items()}
