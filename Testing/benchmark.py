@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -28,7 +27,8 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from measuring import REPOSITORY, computer, log, peak_bytes
+
 PACKAGES = REPOSITORY / "CHMFLPredictor"
 PATIENT = REPOSITORY.parent / "shared" / "data" / "sts" / "images" / "STS_006"
 SECTIONS = ("network", "memory", "command")
@@ -66,25 +66,6 @@ def main() -> int:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
-
-
-def log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def computer(threads: int) -> dict:
-    import torch
-
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    cpu = {name: capabilities.get(name) for name in ("cpu_name", "avx2", "avx512_f", "avx512_bf16", "amx_bf16")}
-    return {
-        "system": platform.platform(),
-        "cpu": cpu,
-        "torch": torch.__version__,
-        "threads": threads,
-        "load_before": load,
-    }
 
 
 # network -------------------------------------------------------------------------------------------------------------
@@ -239,17 +220,6 @@ def peak_of_one_prediction(engine: str, what: str, threads: int) -> dict:
     if what == "full":
         backend.tumor_probability(inputs)
     return {"peak_gb": peak_bytes() / 1e9}
-
-
-def peak_bytes() -> int:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
-    except OSError:
-        import resource
-
-        scale = 1 if sys.platform == "darwin" else 1024
-        return scale * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 # command -------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmark import REPOSITORY, computer, log, peak_bytes
+from measuring import REPOSITORY, computer, log, peak_bytes
 
 STS = REPOSITORY.parent / "shared" / "data" / "sts"
 LIBRARIES = ("CHMFLPredictor", "CHMFLTraining")

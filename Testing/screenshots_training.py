@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from screenshots import VIEW_SIZE, Photographer
+from photographer import VIEW_SIZE, Photographer
 
 METHODS = ("CHMFL", "2D-CNN-PET-CT", "Volume + SUVmax", "TLG")
 PATIENTS, SPREAD, FOLDS, EPOCHS = 24, 0.6, 3, 12

@@ -4,8 +4,6 @@ Every object of Qt that a module sees is a PythonQtInstanceWrapper. Follows comm
 src/PythonQtInstanceWrapper.cpp (objects), PythonQtClassWrapper.cpp (classes), PythonQt.cpp (wrapQObject, wrapPtr).
 """
 
-import weakref
-
 import shiboken6
 from PySide6 import QtCore
 
@@ -27,6 +25,7 @@ from .pythonqt_methods import BoundMethod, BoundSignal, UnboundMethod
 from .pythonqt_objects import QOBJECT_METHODS
 from .pythonqt_ownership import forget_destroyed, keep_adopted
 from .pythonqt_signals import call_slot, connect, connect_objects, disconnect, report_error, slot_errors
+from .pythonqt_wrapping import bind, to_python, unwrap, wrap, wraps
 
 __all__ = [
     "PythonQtClassWrapper",
@@ -37,7 +36,6 @@ __all__ = [
     "disconnect",
     "expose",
     "from_python",
-    "read_property",
     "report_error",
     "slot_errors",
     "to_python",
@@ -46,7 +44,6 @@ __all__ = [
 ]
 
 _CLASSES: dict[type, type] = {}
-_WRAPPERS: "weakref.WeakValueDictionary[int, PythonQtInstanceWrapper]" = weakref.WeakValueDictionary()
 _OPERATORS = "add sub mul truediv and or xor neg invert len getitem contains iter lt le gt ge".split()
 
 
@@ -95,7 +92,7 @@ class PythonQtInstanceWrapper(metaclass=PythonQtClassWrapper):
     def __init__(self, *args, **kwargs):
         info = _info(type(self))
         no_keywords(f"new_{info.cls.__name__}", kwargs)
-        _bind(self, _construct(info, type(self), args, self))
+        bind(self, _construct(info, type(self), args, self))
 
     def __getattr__(self, name):
         info = _info(type(self))
@@ -177,7 +174,7 @@ def _member_value(wrapper, info: ClassInfo, member: Member):
         qt_object = unwrap(wrapper)
         if qt_object is None:
             raise ValueError(f"Trying to read property '{member.name}' from a destroyed {info.cls.__name__} object")
-        return read_property(qt_object, member.name)
+        return attributes.read_property(qt_object, member.name)
     if member.kind == "slot":
         return BoundMethod(wrapper, info, member)
     if member.kind == "signal":
@@ -187,19 +184,7 @@ def _member_value(wrapper, info: ClassInfo, member: Member):
     return member.value
 
 
-def read_property(qt_object, name: str):
-    """Read a declared property of a PySide object as PythonQt hands it to Python."""
-    return attributes.read_property(qt_object, name, to_python)
-
-
-def _bind(wrapper, qt_object) -> None:
-    object.__setattr__(wrapper, "_pq_object", qt_object)
-    pointer = shiboken6.getCppPointer(qt_object)[0]
-    object.__setattr__(wrapper, "_pq_pointer", pointer)
-    if isinstance(qt_object, QtCore.QObject):
-        _WRAPPERS[pointer] = wrapper
-
-
+@wraps
 def expose(qt_class: type, *, generated: bool | None = None) -> type:
     """The class under which Python sees a Qt class, always the same one; it can be called and derived from.
 
@@ -295,39 +280,3 @@ def _forward(name: str):
 
     call.__name__ = name
     return call
-
-
-def wrap(value):
-    """The wrapper of an object of Qt, the same one as long as somebody holds it; other values come back as they are."""
-    if not isinstance(value, shiboken6.Object):
-        return value
-    if not isinstance(value, QtCore.QObject):
-        return _new_wrapper(value)
-    shell_wrapper = getattr(value, "_pq_shell_wrapper", None)
-    if shell_wrapper is not None:
-        return shell_wrapper
-    known = _WRAPPERS.get(shiboken6.getCppPointer(value)[0])
-    return known if known is not None and unwrap(known) is not None else _new_wrapper(value)
-
-
-def _new_wrapper(value):
-    cls = expose(type(value))
-    wrapper = cls.__new__(cls)
-    _bind(wrapper, value)
-    return wrapper
-
-
-def unwrap(wrapper):
-    """The PySide object of a wrapper, None if it is destroyed; other values come back as they are."""
-    qt_object = conversion.unwrapped(wrapper)
-    if qt_object is conversion.NotWrapped:
-        return wrapper
-    if qt_object is not None and not shiboken6.isValid(qt_object):
-        object.__setattr__(wrapper, "_pq_object", None)
-        return None
-    return qt_object
-
-
-def to_python(value):
-    """Convert what Qt returned as PythonQt does: tuples, ints for enumerations, wrappers."""
-    return conversion.to_python(value, wrap)

@@ -6,6 +6,7 @@ from PySide6 import QtCore
 
 from . import pythonqt_conversion as conversion
 from .pythonqt_members import ClassInfo, class_info, is_generated, shown_class
+from .pythonqt_wrapping import to_python
 
 OVERWRITE = {"slot": "Slot", "signal": "Signal", "enum_value": "EnumValue", "enum": "Enum", "class": "Nested class"}
 
@@ -34,7 +35,7 @@ def _of_python(qt_object, name: str) -> bool:
     return False
 
 
-def read_property(qt_object, name: str, to_python):
+def read_property(qt_object, name: str):
     """Read a property of a PySide object as PythonQt hands it to Python."""
     if _of_python(qt_object, name):
         return to_python(getattr(qt_object, name))

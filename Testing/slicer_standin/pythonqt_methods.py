@@ -17,12 +17,7 @@ from .pythonqt_members import (
 from .pythonqt_objects import single_shot
 from .pythonqt_ownership import keep_adopted
 from .pythonqt_signals import connect, disconnect
-
-
-def _tools():
-    from . import pythonqt
-
-    return pythonqt
+from .pythonqt_wrapping import to_python, unwrap
 
 
 class BoundMethod:
@@ -35,7 +30,7 @@ class BoundMethod:
         self.__name__ = member.name.removesuffix("_")
 
     def __call__(self, *args, **kwargs):
-        qt_object = _tools().unwrap(self.__self__)
+        qt_object = unwrap(self.__self__)
         if qt_object is None:
             raise ValueError(f"Trying to call '{self.__name__}' on a destroyed {self._info.cls.__name__} object")
         no_keywords(self.__name__, kwargs)
@@ -68,7 +63,7 @@ def _call_cpp(qt_object, member: Member, args: tuple):
     if matched is None:
         raise wrong_arguments(member.name, args, [each.signature for each in member.overloads])
     method, converted = matched
-    return _tools().to_python(getattr(qt_object, method.attribute)(*converted))
+    return to_python(getattr(qt_object, method.attribute)(*converted))
 
 
 def _call_generated(info: ClassInfo, function, name: str, args: tuple):
@@ -86,7 +81,7 @@ def _call_generated(info: ClassInfo, function, name: str, args: tuple):
         keep_adopted(getattr(function, "__self__", None), *converted)
     if isinstance(result, tuple) and any(issubclass(info.cls, cls) and name == each for cls, each in FIRST_OF_TUPLE):
         result = result[0]
-    return _tools().to_python(result)
+    return to_python(result)
 
 
 class UnboundMethod:
@@ -105,12 +100,12 @@ class UnboundMethod:
         static = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
         if isinstance(static, staticmethod) and self._member.value is None:
             return _call_generated(self._info, getattr(cls, name), name, args)
-        if not args or not isinstance(_tools().unwrap(args[0]), cls):
+        if not args or not isinstance(unwrap(args[0]), cls):
             raise ValueError(f"slot {name}() requires {cls.__name__} instance as first argument.")
         if self._member.value is not None or self._member.overloads:
             return BoundMethod(args[0], self._info, self._member)(*args[1:])
         # the class's own method, not what a Python class made of it
-        function = getattr(cls, name).__get__(_tools().unwrap(args[0]))
+        function = getattr(cls, name).__get__(unwrap(args[0]))
         return _call_generated(self._info, function, name, args[1:])
 
 
@@ -123,7 +118,7 @@ class BoundSignal:
         self.__name__ = member.overloads[0].signature
 
     def _object(self):
-        qt_object = _tools().unwrap(self.__self__)
+        qt_object = unwrap(self.__self__)
         if qt_object is None:
             raise SystemError(f"signal {self.__name__} of a destroyed object: returned NULL without an exception set")
         return qt_object

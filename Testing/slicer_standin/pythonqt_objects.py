@@ -3,15 +3,11 @@
 from PySide6 import QtCore
 
 from . import pythonqt_conversion as conversion
+from .pythonqt_attributes import read_property
 from .pythonqt_members import ClassInfo, class_info, shown_class, wrong_arguments
 from .pythonqt_ownership import keep_adopted, release
 from .pythonqt_signals import call_slot, connect, connect_objects, disconnect
-
-
-def _tools():
-    from . import pythonqt
-
-    return pythonqt
+from .pythonqt_wrapping import to_python, unwrap, wrap
 
 
 def _text(value, name: str) -> str:
@@ -25,7 +21,6 @@ def _text(value, name: str) -> str:
 
 def connect_method(sender, *args) -> bool:
     """connect(signal, callable), connect(signal, receiver, slot) and connect(sender, signal, slot)."""
-    unwrap = _tools().unwrap
     if len(args) == 2:
         return connect(sender, _text(args[0], "connect"), args[1])
     if len(args) in (3, 4) and isinstance(unwrap(args[0]), QtCore.QObject):
@@ -56,7 +51,7 @@ def _matches(child, kind) -> bool:
 def find_child(parent, kind, name=None):
     for child in parent.children():
         if (name is None or child.objectName() == name) and _matches(child, kind):
-            return _tools().wrap(child)
+            return wrap(child)
     for child in parent.children():
         found = find_child(child, kind, name)
         if found is not None:
@@ -70,13 +65,13 @@ def find_children(parent, kind, name=None) -> tuple:
         if name is not None and child.objectName() != name:
             continue  # PythonQt does not look below a child of another name
         if _matches(child, kind):
-            found.append(_tools().wrap(child))
+            found.append(wrap(child))
         found.extend(find_children(child, kind, name))
     return tuple(found)
 
 
 def set_parent(qt_object, parent, *flags) -> None:
-    parent_object = _tools().unwrap(parent)
+    parent_object = unwrap(parent)
     if parent_object is not None and not isinstance(parent_object, QtCore.QObject):
         raise wrong_arguments("setParent", (parent,), ["setParent(QObject* parent)"])
     qt_object.setParent(parent_object, *(QtCore.Qt.WindowType(int(flag)) for flag in flags))
@@ -87,17 +82,17 @@ def set_parent(qt_object, parent, *flags) -> None:
 
 
 def parent_of(qt_object):
-    return _tools().wrap(qt_object.parent())
+    return wrap(qt_object.parent())
 
 
 def children(qt_object) -> tuple:
-    return tuple(_tools().wrap(child) for child in qt_object.children())
+    return tuple(wrap(child) for child in qt_object.children())
 
 
 def get_property(qt_object, name):
     if str(name) in class_info(shown_class(qt_object)).properties:
-        return _tools().read_property(qt_object, str(name))
-    return _tools().to_python(qt_object.property(str(name)))
+        return read_property(qt_object, str(name))
+    return to_python(qt_object.property(str(name)))
 
 
 def set_property(qt_object, name, value) -> bool:

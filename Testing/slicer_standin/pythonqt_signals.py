@@ -10,6 +10,7 @@ from PySide6 import QtCore
 
 from .pythonqt_members import CppMethod, class_info, is_generated, normalized, shown_class
 from .pythonqt_ownership import keep
+from .pythonqt_wrapping import to_python
 
 # exceptions that left a Python slot: printed as in Slicer, and kept so that a test can assert that there were none
 slot_errors: list[BaseException] = []
@@ -116,8 +117,6 @@ def call_slot(function, args: tuple):
 
     Only functions and bound methods without ``*args`` are counted, and parameters with defaults count as well.
     """
-    from .pythonqt import to_python
-
     bound = hasattr(function, "__func__")
     code = getattr(function.__func__ if bound else function, "__code__", None)
     wanted = len(args)
