@@ -13,10 +13,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import atomic
 from .batch import OPTIONAL, REQUIRED, RESULTS_FILE
 from .dicom import MOST_FILES, NOT_SLICES, SUFFIXES, is_dicom_file
 from .errors import BadInput, Canceled, MissingDependency
+from .files import write_bytes
 from .output import RESULT_FILES
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
@@ -80,7 +80,7 @@ def write_csv(rows, path) -> Path:
     writer.writeheader()
     writer.writerows(rows)
     try:
-        return atomic.write_bytes(path, text.getvalue().encode("utf-8"))
+        return write_bytes(path, text.getvalue().encode("utf-8"), make_folder=False)
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or "a path in it is not Unicode"
         raise BadInput(

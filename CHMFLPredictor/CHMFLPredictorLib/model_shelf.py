@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import atomic, bundle
+from . import bundle, files
 from .bundle import CARD_FILE, load_bundle, read_card
 from .errors import BadInput, MissingModel
 
@@ -117,7 +117,7 @@ class ModelShelf:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if damaged:  # somebody may want to look into it
                 os.replace(self._path, self._path.with_name(f"{self._path.name}.damaged"))
-            atomic.write_bytes(self._path, (json.dumps(content, indent=1) + "\n").encode("ascii"))
+            files.write_bytes(self._path, (json.dumps(content, indent=1) + "\n").encode("ascii"))
         except OSError as error:
             text = f"The list of models '{self._path}' cannot be written: {error.strerror or error}."
             hint = "Check the permissions of its folder and the disk's space."

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .atomic import write_bytes
+from .files import write_bytes
 from .outlines import outline_segments
 from .slices import PLANES, center_lps, field_mm, panel_grid, position_text, sample, tumor_of
 
@@ -78,7 +78,7 @@ def save_picture(picture, path) -> Path:
     """
     data = io.BytesIO()
     picture.save(data, "PNG")
-    return write_bytes(path, data.getvalue())
+    return write_bytes(path, data.getvalue(), make_folder=False)
 
 
 def _relevance_overlay(relevance):

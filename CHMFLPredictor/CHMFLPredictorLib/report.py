@@ -5,7 +5,7 @@ import io
 from html import escape
 from pathlib import Path
 
-from .atomic import write_bytes
+from .files import write_bytes
 from .report_page import page
 from .report_plots import cohort_plot, known, percent, risk_scale
 from .report_words import ALTERNATIVES, CAPTIONS, FOUND_BY, LABELS, TODO, TODO_OUT_OF_RANGE, TUMOR_ROWS
@@ -23,7 +23,7 @@ def write_report(path, result: dict, card: dict, pictures: dict) -> Path:
     :returns: the path.
     :raises OSError: the folder is absent, full or not writable; nothing is left behind.
     """
-    return write_bytes(path, report_html(result, card, pictures).encode())
+    return write_bytes(path, report_html(result, card, pictures).encode(), make_folder=False)
 
 
 def report_html(result: dict, card: dict, pictures: dict) -> str:

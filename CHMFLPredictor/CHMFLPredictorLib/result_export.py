@@ -5,9 +5,9 @@ import io
 import json
 from pathlib import Path
 
-from .atomic import write_bytes
 from .batch import COLUMNS, result_cells
 from .errors import BadInput
+from .files import write_bytes
 
 
 def export_result(result: dict, path, name: str = "") -> Path:
@@ -23,7 +23,7 @@ def export_result(result: dict, path, name: str = "") -> Path:
         raise BadInput("export_format", f"'{path.name}' ends in neither .json nor .csv.", "Choose one of the two.")
     text = json.dumps(result, indent=2) + "\n" if path.suffix.lower() == ".json" else _csv(result, name)
     try:
-        write_bytes(path, text.encode())
+        write_bytes(path, text.encode(), make_folder=False)
     except OSError as error:
         message = f"'{path}' cannot be written: {error.strerror or error}."
         raise BadInput("output_unwritable", message, "Choose another folder.") from error

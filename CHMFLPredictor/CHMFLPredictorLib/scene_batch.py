@@ -13,9 +13,9 @@ failed, or when something stops every patient (no model, a full disk); canceled 
 from dataclasses import replace
 from pathlib import Path
 
-from . import atomic
 from .batch import RESULTS_FILE, STOPS_ALL, Row, error_cells, result_cells, results_csv
 from .errors import BadInput, MissingModel
+from .files import write_bytes
 from .process import Ending, Outcome, launch
 from .scene_batch_folder import FolderBatch
 from .scene_batch_run import BatchRun
@@ -109,7 +109,7 @@ class SceneBatch(BatchRun):
         self._cells.append({"patient_id": name, **cells(output / _folder_name(name))})
         try:
             output.mkdir(parents=True, exist_ok=True)
-            atomic.write_bytes(output / RESULTS_FILE, results_csv(self._cells))
+            write_bytes(output / RESULTS_FILE, results_csv(self._cells), make_folder=False)
         except OSError as error:
             text = f"The results cannot be written to '{output}': {error.strerror or error}."
             raise BadInput("output_unwritable", text, "Choose another folder.") from error

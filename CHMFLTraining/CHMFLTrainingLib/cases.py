@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from CHMFLPredictorLib.errors import ChmflError
+from CHMFLPredictorLib.files import write_bytes
 
 from .cohort import Patient
-from .files import write_bytes
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.preprocessing import Preprocessing

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import torch
-from CHMFLPredictorLib import atomic
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_with
 
 LATEST, BEST = "checkpoint_latest.pt", "checkpoint_best.pt"
 WORK_A_SAVE = 10.0  # a training works so many times as long as the last checkpoint took before it writes the next
@@ -19,7 +19,7 @@ def save(path: Path, state) -> None:
     :raises OSError: the disk is full, say.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_with(path, lambda stream: torch.save(state, stream))
+    write_with(path, lambda stream: torch.save(state, stream))
 
 
 def load(path: Path, device: torch.device) -> dict:

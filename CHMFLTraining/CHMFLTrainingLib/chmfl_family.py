@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from CHMFLPredictorLib.calibration import sigmoid
 from CHMFLPredictorLib.errors import BadInput, MissingModel
+from CHMFLPredictorLib.files import write_bytes
 
-from .files import write_bytes
 from .method import Method, labels_of
 
 if TYPE_CHECKING:

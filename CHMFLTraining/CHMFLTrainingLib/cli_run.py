@@ -51,8 +51,9 @@ def _report(arguments) -> None:
 
 
 def _predict(arguments) -> None:
+    from CHMFLPredictorLib.files import write_json
+
     from .compared_prediction import predict
-    from .files import write_json
 
     pairs = [text.partition("=") for text in arguments.clinical]
     wrong = [name for name, separator, _ in pairs if not separator or not name]

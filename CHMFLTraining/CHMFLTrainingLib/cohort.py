@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
-
-from .files import write_csv, write_json
+from CHMFLPredictorLib.files import write_csv, write_json
 
 STS = {
     "cohort": "Soft-tissue-Sarcoma (TCIA), FDG-PET-CT",

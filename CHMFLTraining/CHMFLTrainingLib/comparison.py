@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import read_csv, write_bytes, write_csv, write_json
 
 from .cohort import about_cohort, read_cohort, write_cohort
-from .files import read_csv, write_bytes, write_csv, write_json
 from .folds import draw_folds, read_folds
 from .run_options import OF_ALL, check_options, options_of_new
 
 if TYPE_CHECKING:
     from .cases import Case
     from .cohort import Patient
-    from .method import Method, Settings
+    from .method import Method
+    from .settings import Settings
 
 KIND, SCHEMA_VERSION = "comparison", 1
 DRAWN_FOLDS = 6  # the paper's
@@ -94,7 +95,7 @@ class Comparison:
         :raises BadInput: run_exists, repeats_unusable, preset_unknown, option_unknown, and what is wrong with cohort or
             folds.
         """
-        from .method import Settings
+        from .settings import Settings
 
         folder = Path(folder)
         if (folder / "config.json").exists():
@@ -175,7 +176,7 @@ class Comparison:
         seed 0 has seed k, which is what ``train`` gives it. The option ``preset`` of a method stands above the run's:
         the rows of one table may be what a machine can afford, each by itself.
         """
-        from .method import Settings
+        from .settings import Settings
 
         plan = self.plan
         options = plan.options.get(OF_ALL, {}) | plan.options.get(job.method, {})

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_bytes, write_csv
 from torch import nn
 
-from .convnet_recipes import Recipe
-from .files import write_bytes, write_csv
 from .losses import LossConfig, total_loss
-from .method import Settings
+from .recipes import Recipe
+from .settings import Settings
 
 CHECKPOINT = "checkpoint_latest.pt"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0  # a tiny network's epoch is shorter than writing it to disk

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .chmfl_family import PENG
-from .convnet_recipes import PLAIN, RESNET, Recipe, recipe_of, voxel_option, with_voxels
-from .method import Method, Settings, labels_of
+from .method import Method, labels_of
+from .recipes import PLAIN, RESNET, Recipe, recipe_of, voxel_option, with_voxels
+from .settings import Settings
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.preprocessing import Preprocessing

@@ -1,4 +1,4 @@
-"""AUCs of scores on the same patients, their covariance and the test of a difference.
+"""ROC curves and AUCs of scores on the same patients, their covariance and the test of a difference.
 
 DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated receiver operating
 characteristic curves: a nonparametric approach. Biometrics 1988;44:837-845, doi:10.2307/2531595. Out-of-fold risks of
@@ -53,6 +53,14 @@ def auc(label, risk) -> float:
     """Area under the ROC curve (Mann-Whitney; a tie counts half); NaN where an outcome is missing."""
     pairs = ordered_pairs(label, risk)
     return float(pairs.mean()) if pairs.size else float("nan")
+
+
+def roc_curve(label, risk) -> tuple[np.ndarray, np.ndarray]:
+    """1 - specificity and sensitivity at every threshold, from (0, 0) to (1, 1); tied risks make a slanted step."""
+    label, risk = np.asarray(label), np.asarray(risk, dtype=float)
+    cuts = np.concatenate([[np.inf], np.unique(risk)[::-1]])
+    called = risk[None, :] >= cuts[:, None]
+    return called[:, label == 0].mean(1), called[:, label == 1].mean(1)
 
 
 def covariance(label, scores) -> tuple[np.ndarray, np.ndarray]:

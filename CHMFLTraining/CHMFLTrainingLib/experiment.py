@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_bytes, write_csv, write_json
 from CHMFLPredictorLib.network import NetworkConfig
 from CHMFLPredictorLib.preprocessing import Preprocessing
 from CHMFLPredictorLib.presets import PRESETS, Preset
 
 from .cohort import Patient, about_cohort, read_cohort
-from .files import write_bytes, write_csv, write_json
 from .folds import draw_folds, read_folds, write_folds
 from .samples import Crop, load_crop
 from .training import TRAINING_PRESETS, FoldTraining, TrainingConfig, fold_predictions

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput, Canceled
-
-from .files import write_bytes
+from CHMFLPredictorLib.files import write_bytes
 
 if TYPE_CHECKING:
     from .cases import Case

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from CHMFLPredictorLib import baseline, bundle, calibration, cautions, location, measurements, preprocessing, volumes
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_csv
 from CHMFLPredictorLib.network import dm_log_odds
 from CHMFLPredictorLib.segmentation import segment
 
 from .cohort import Patient
 from .evaluation import cross_fitted, dice, metrics
 from .experiment import Run
-from .files import write_csv
 
 THRESHOLD = {"value": 0.5, "chosen_by": "fixed before training: one half of a calibrated risk"}
 _LOG = logging.getLogger(__name__)

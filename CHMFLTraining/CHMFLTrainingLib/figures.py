@@ -11,9 +11,9 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+from CHMFLPredictorLib.files import write_bytes
 
-from .delong import auc
-from .files import write_bytes
+from .delong import auc, roc_curve
 from .risk_curves import calibration_line, decision_curve, reliability
 from .statistics import OutOfFold
 
@@ -80,14 +80,6 @@ def line_style(index: int) -> dict:
         "color": COLORS[index], "linestyle": DASHES[index], "marker": MARKERS[index],
         "markersize": 4.5, "markevery": 0.12, "linewidth": 2.4 if index == 0 else 1.7,
     }  # fmt: skip
-
-
-def roc_curve(label, risk) -> tuple[np.ndarray, np.ndarray]:
-    """1 - specificity and sensitivity at every threshold, from (0, 0) to (1, 1); tied risks make a slanted step."""
-    label, risk = np.asarray(label), np.asarray(risk, dtype=float)
-    cuts = np.concatenate([[np.inf], np.unique(risk)[::-1]])
-    called = risk[None, :] >= cuts[:, None]
-    return called[:, label == 0].mean(1), called[:, label == 1].mean(1)
 
 
 def roc_figure(methods: dict[str, OutOfFold], intervals: dict[str, tuple] | None = None, title: str = "ROC"):

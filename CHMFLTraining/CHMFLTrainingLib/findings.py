@@ -8,8 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
-
-from .files import write_csv
+from CHMFLPredictorLib.files import write_csv
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERITIES = (ERROR, WARNING, NOTE)

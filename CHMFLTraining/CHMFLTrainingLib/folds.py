@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import read_csv, write_csv
 
 from .cohort import Patient
-from .files import read_csv, write_csv
 
 
 def read_folds(path: Path, repeat: int, patients: list[Patient]) -> dict[str, int]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-
-from .files import write_bytes
+from CHMFLPredictorLib.files import write_bytes
 
 
 @dataclass

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_bytes, write_csv
 from torch import nn
 from torch.nn import functional
 
-from .files import write_bytes, write_csv
-from .hybrids import Plan
+from .recipes import Plan
 
 CHECKPOINT = "checkpoint_latest.pt"
 _LOG = logging.getLogger(__name__)

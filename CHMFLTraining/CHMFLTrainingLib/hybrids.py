@@ -1,4 +1,4 @@
-"""What CNLPC, MOR + 3D CNNs and 3DMCL share: settings by preset, views of a patient, hand-crafted features scaled by
+"""What CNLPC, MOR + 3D CNNs and 3DMCL share: views of a patient, hand-crafted features scaled by
 the training patients, and a method that is one trained network.
 """
 
@@ -6,67 +6,19 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_bytes
 
-from .convnet_recipes import voxel_option, with_voxels
-from .files import write_bytes
-from .method import Method, Settings, labels_of
+from .method import Method, labels_of
+from .recipes import Plan, plan_of, voxel_option, with_voxels
+from .settings import Settings
 
 WEIGHTS, SCALING = "network.safetensors", "features.npz"
 LIMIT = 5.0  # standard deviations; a test patient far outside the training patients must not outshout everything
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How one network is trained, and how wide it is. Every field can be set by an option of the same name.
-
-    :param width: channels of the network's first convolution.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.0
-    width: int = 16
-
-
-def plan_of(settings: Settings, plans: dict[str, Plan]) -> Plan:
-    """The preset's plan, changed by the options that the user gave.
-
-    :raises BadInput: ``method_option``.
-    """
-    plan = plans[settings.preset]
-    return replace(
-        plan,
-        **{
-            field.name: option(settings, field.name, getattr(plan, field.name))
-            for field in fields(plan)
-            if field.name in settings.options
-        },
-    )
-
-
-def option(settings: Settings, name: str, default, choices=()):
-    """An option of the run as the default's type; numbers must be positive, or zero where the default is.
-
-    :param choices: what is allowed; empty for anything.
-    :raises BadInput: ``method_option``.
-    """
-    value = settings.options.get(name, default)
-    try:
-        value = type(default)(value)
-        if not isinstance(value, str) and (value < 0 or (value == 0 and default)):
-            raise ValueError("it must be positive")
-        if choices and value not in choices:
-            raise ValueError(f"it must be one of {', '.join(choices)}")
-    except (TypeError, ValueError) as error:
-        text = f"The option {name} cannot be {settings.options[name]!r}: {error}."
-        raise BadInput("method_option", text, f"Leave it out ({default}), or give another value.") from error
-    return value
 
 
 def preprocessing_of(settings: Settings):

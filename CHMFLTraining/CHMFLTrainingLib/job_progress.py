@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import Canceled
+from CHMFLPredictorLib.files import read_csv, write_csv, write_json
 
 from . import run_owner
-from .files import read_csv, write_csv, write_json
 
 EVERY_S = 1.0  # how often a job says where it is, and asks whether it shall go on
 _LOG = logging.getLogger(__name__)

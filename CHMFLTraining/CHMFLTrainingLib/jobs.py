@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput, Canceled, ChmflError, OutOfMemory
 from CHMFLPredictorLib.failures import as_known
+from CHMFLPredictorLib.files import write_csv, write_json
 
 from .comparison import COLUMNS, Comparison, Job
 from .explanations import SEGMENTATIONS_FILE, box_of, write_arrays, write_explanations
-from .files import write_csv, write_json
 from .job_process import choose_device, limited_threads, log_into, seed_everything, software
 from .job_progress import JobProgress
 

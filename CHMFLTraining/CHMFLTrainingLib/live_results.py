@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from CHMFLPredictorLib.errors import ChmflError
 
-from . import figures, methods
+from . import methods
 from .comparison import KIND
+from .delong import roc_curve
 from .statistics import METRICS, OutOfFold, fold_metrics, out_of_fold, pooled_metrics
 
 SHOWN_REPEAT = 0  # the paper has one; the report pools all
@@ -91,7 +92,7 @@ class LiveResults:
             pooled = self._pool(method)[0]
             if pooled is not None and np.unique(pooled.label).size == 2:
                 area = float(pooled_metrics(pooled)["auc"][0])
-                curve = figures.roc_curve(pooled.label, pooled.risk[0])
+                curve = roc_curve(pooled.label, pooled.risk[0])
                 found[method] = (*curve, area, len(pooled.patients))
         return found
 

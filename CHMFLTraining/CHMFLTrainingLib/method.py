@@ -9,48 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput, ChmflError
+from CHMFLPredictorLib.files import write_json
 
 from .cases import Case, Paths
-from .files import write_json
+from .settings import Settings
 
-PRESETS = ("paper", "compact", "smoke")
 GROUPS = ("Table I", "Table II", "Table SII", "Table SIII", "Figure 5", "Table SIV", "baseline")
 STATE_FILE = "method.json"
 STATE_VERSION = 1
 _WORDS = {"pet": "PET", "ct": "CT", "mask": "mask"}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a method runs in one job.
-
-    :param preset: "paper" | "compact" | "smoke": how much the machine can afford.
-    :param seed: of repeat and fold; differs by job. All randomness of a method follows from it.
-    :param device: "cpu", "cuda" or "cuda:n".
-    :param threads: CPU threads that this job may use.
-    :param options: per method, e.g. ``{"w": 0.5, "weights": "/path/resnet18.pth"}``; JSON values.
-    """
-
-    preset: str = "compact"
-    seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
-    options: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        if self.preset not in PRESETS:
-            hint = f"Choose one of {', '.join(PRESETS)}."
-            raise BadInput("preset_unknown", f"There is no preset '{self.preset}'.", hint)
-
-    def random(self, *stream: int) -> np.random.Generator:
-        """A generator that follows from the seed; another ``stream`` gives independent numbers."""
-        return np.random.default_rng([self.seed, *stream])
 
 
 class Method:

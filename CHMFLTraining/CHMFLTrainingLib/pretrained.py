@@ -14,8 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
-
-from .files import write_bytes
+from CHMFLPredictorLib.files import write_bytes
 
 ADDRESS = "https://download.pytorch.org/models/"
 FILES = {18: "resnet18-f37072fd.pth", 34: "resnet34-b627a593.pth", 50: "resnet50-0676ba61.pth"}  # IMAGENET1K_V1

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import ChmflError
+from CHMFLPredictorLib.files import read_csv
 
 from .comparison import Comparison, Job
 from .explanations import RELEVANCE_FILE, SEGMENTATIONS_FILE, box_of
-from .files import read_csv
 from .overlap import SEGMENTATION_METRICS, segmentation_metrics
 from .statistics import OutOfFold, compare, out_of_fold, summarize
 from .survival import survival_metrics

@@ -16,9 +16,8 @@ import uuid
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_json
 from CHMFLPredictorLib.output import OutputFolder
-
-from .files import write_json
 
 OWNER_FILE = "owner.json"
 SILENT_S = 30.0  # a program that was not heard of for so long is gone

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from CHMFLPredictorLib import process
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_json
 from CHMFLPredictorLib.output import output_error
 
 from . import run_owner
-from .files import write_json
 from .run_log import ATTEMPT, LOG_FILE, last_error, log_tail
 
 GRACE_S = 30.0  # a job stops at its next epoch

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib import report_page
+from CHMFLPredictorLib.files import write_bytes
 
 from . import run_figures, tables
-from .files import write_bytes
 from .run_data import REFERENCES, RunData, read_run
 from .run_figures import Picture
 from .run_report_words import AGAINST, PAPER_COUNTS, SMOKE, STATISTICS, SURVIVAL, limits

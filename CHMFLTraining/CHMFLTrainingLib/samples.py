@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib import location, preprocessing
+from CHMFLPredictorLib.files import write_bytes
 from CHMFLPredictorLib.preprocessing import Preprocessing
 
 from .cohort import Patient
-from .files import write_bytes
 
 MARGIN = 8
 CACHE_VERSION = 1

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .files import write_bytes, write_csv
+from CHMFLPredictorLib.files import write_bytes, write_csv
+
 from .overlap import SEGMENTATION_METRICS
 from .statistics import METRICS, confusion, holm, rates
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.files import write_bytes, write_csv, write_json
 
 from .comparison import Comparison, Job
-from .files import write_bytes, write_csv, write_json
 
 EXPORTED = "CHMFL"
 

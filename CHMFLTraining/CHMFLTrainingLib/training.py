@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from CHMFLPredictorLib.files import read_csv, write_csv
 from CHMFLPredictorLib.network import build_network
 from CHMFLPredictorLib.presets import Preset
 
@@ -19,7 +20,6 @@ from . import checkpoints
 from .batches import Batch, Batches
 from .crop_prediction import predict_crop
 from .evaluation import dice
-from .files import read_csv, write_csv
 from .folds import draw_folds
 from .head_training import choose_decay, feature_vectors, fit_head
 from .losses import segmentation_loss, total_loss

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from CHMFLPredictorLib.files import write_csv
+
 from .cohort import read_cohort
 from .comparison import DRAWN_FOLDS, MOST
-from .files import write_csv
 from .folds import draw_folds
 
 PAPER_PRESET = "paper"

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLTrainingLib.files import write_json
+from CHMFLPredictorLib.files import write_json
 from CHMFLTrainingLib.method import Method
 
 
@@ -199,8 +199,8 @@ def written_run(folder: Path, cohort: Path, methods: list[str], folds: Path | No
     :param epochs: length of each job's history; 0: none.
     """
     import numpy as np
+    from CHMFLPredictorLib.files import write_bytes, write_csv
     from CHMFLTrainingLib.comparison import COLUMNS, Comparison, Plan
-    from CHMFLTrainingLib.files import write_bytes, write_csv
 
     run = Comparison.create(folder, cohort, folds, Plan(methods, preset="smoke", device="cpu"))
     for job in run.jobs:

@@ -11,7 +11,7 @@ from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib import cli, methods
 from CHMFLTrainingLib.cohort import read_cohort
 from CHMFLTrainingLib.evaluation import auc, dice
-from CHMFLTrainingLib.method import Settings
+from CHMFLTrainingLib.settings import Settings
 from CHMFLTrainingLib.survival import concordance
 from planted import planted_cases
 

@@ -13,8 +13,9 @@ from CHMFLTrainingLib.comparison import Comparison, Plan
 from CHMFLTrainingLib.convnets import ConvNet, slice_places
 from CHMFLTrainingLib.evaluation import auc, dice
 from CHMFLTrainingLib.jobs import run_job
-from CHMFLTrainingLib.method import Method, Settings
+from CHMFLTrainingLib.method import Method
 from CHMFLTrainingLib.methods import all_methods, find
+from CHMFLTrainingLib.settings import Settings
 from planted import planted_cases
 from test_pretrained import torchvision_state, written
 

@@ -94,16 +94,6 @@ def test_lines_and_outcomes_differ_without_color(drawn):
     assert len({(str(line.get_linestyle()), str(line._dash_pattern), line.get_marker()) for line in lines}) == 8
 
 
-def test_roc_curve_is_that_of_its_auc():
-    from CHMFLTrainingLib.delong import auc
-
-    found = made(seed=3)
-    risk = np.round(found.risk[0], 1)  # with ties
-    x, y = figures.roc_curve(found.label, risk)
-    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1) and (np.diff(x) >= 0).all() and (np.diff(y) >= 0).all()
-    assert np.trapezoid(y, x) == pytest.approx(auc(found.label, risk))
-
-
 def test_confusion_shows_its_counts(drawn):
     counts = {"tp": 21, "fp": 4, "fn": 3, "tn": 20}
     words = [text.get_text() for text in texts(figures.confusion_figure([[("x", counts)]]))]

@@ -13,8 +13,8 @@ from CHMFLTrainingLib import hybrids, many_objective, radiomics
 from CHMFLTrainingLib.evaluation import auc
 from CHMFLTrainingLib.hybrids import FeatureScaling
 from CHMFLTrainingLib.many_objective import SearchConfig, evidential_reasoning, fit_many_objective, fronts
-from CHMFLTrainingLib.method import Settings
 from CHMFLTrainingLib.methods import find
+from CHMFLTrainingLib.settings import Settings
 from planted import planted_cases
 
 TRAIN, TEST = 16, 16

@@ -18,8 +18,9 @@ from CHMFLTrainingLib.comparison import Comparison, Job, Plan
 from CHMFLTrainingLib.folds import draw_folds, read_folds
 from CHMFLTrainingLib.head_calibration import fit_platt
 from CHMFLTrainingLib.jobs import run_job
-from CHMFLTrainingLib.method import Method, Settings
+from CHMFLTrainingLib.method import Method
 from CHMFLTrainingLib.methods import find, slug
+from CHMFLTrainingLib.settings import Settings
 from planted import planted_cases
 
 KNOWN, HELD_OUT = 10, 5

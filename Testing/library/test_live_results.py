@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CHMFLTrainingLib.files import write_csv, write_json
+from CHMFLPredictorLib.files import write_csv, write_json
 from CHMFLTrainingLib.live_results import LiveResults
 from conftest import REPOSITORY
 

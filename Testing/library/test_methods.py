@@ -10,7 +10,8 @@ from CHMFLPredictorLib.presets import PRESETS
 from CHMFLTrainingLib import methods
 from CHMFLTrainingLib.cases import Case, cases_of
 from CHMFLTrainingLib.cohort import Patient
-from CHMFLTrainingLib.method import GROUPS, Method, Settings, labels_of
+from CHMFLTrainingLib.method import GROUPS, Method, labels_of
+from CHMFLTrainingLib.settings import Settings
 from planted import planted_cases
 
 SMOKE = Settings("smoke", seed=3)

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from CHMFLPredictorLib import atomic, bundle
+from CHMFLPredictorLib import bundle, files
 from CHMFLPredictorLib.bundle import CARD_FILE, WEIGHTS_FILE, load_bundle
 from CHMFLPredictorLib.errors import BadInput, MissingModel
 from CHMFLPredictorLib.model_shelf import ModelShelf
@@ -134,7 +134,7 @@ def test_a_list_that_cannot_be_written_says_so_and_stays(shelf, file, model, tmp
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic, "write_bytes", full)
+    monkeypatch.setattr(files, "write_bytes", full)
     for change in (lambda: shelf.add(other), lambda: shelf.remove(model)):
         with pytest.raises(BadInput, match="No space") as caught:
             change()

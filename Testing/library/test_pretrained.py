@@ -10,8 +10,8 @@ import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib import pretrained
 from CHMFLTrainingLib.evaluation import auc
-from CHMFLTrainingLib.method import Settings
 from CHMFLTrainingLib.methods import find
+from CHMFLTrainingLib.settings import Settings
 from planted import planted_cases
 
 NARROW = 0.125  # share of the channels

@@ -8,9 +8,9 @@ import sys
 import time
 
 import pytest
+from CHMFLPredictorLib.files import write_json
 from CHMFLTrainingLib import run_log, run_owner, run_process
 from CHMFLTrainingLib.comparison import Comparison
-from CHMFLTrainingLib.files import write_json
 from CHMFLTrainingLib.run_process import DetachedRun, is_at_work
 from compared_run import EPOCHS, FOLDS, epochs_run, new_run, write_cohort
 

@@ -7,7 +7,8 @@ import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib import methods
 from CHMFLTrainingLib.cases import cases_of
-from CHMFLTrainingLib.method import Method, Settings
+from CHMFLTrainingLib.method import Method
+from CHMFLTrainingLib.settings import Settings
 from planted import learns_and_stays_at_chance, planted_cases
 
 SMOKE = Settings("smoke", seed=3)
@@ -186,8 +187,8 @@ def test_the_control_needs_another_method():
 @pytest.mark.slow
 def test_two_numbers_on_the_patients(sts, tmp_path):
     """Design measurements: pooled AUC 0.803 (0.76 to 0.83 by split) for two numbers, 0.795 for the uptake."""
+    from CHMFLPredictorLib.files import read_csv
     from CHMFLTrainingLib.cohort import sts_cohort
-    from CHMFLTrainingLib.files import read_csv
     from sklearn.metrics import roc_auc_score
 
     cases = {case.patient_id: case for case in cases_of(sts_cohort(sts), tmp_path)}

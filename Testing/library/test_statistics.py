@@ -104,6 +104,14 @@ def test_auc_is_that_of_sklearn_ties_too():
     assert delong.auc(label, risk) == pytest.approx(roc_auc_score(label, risk))
 
 
+def test_roc_curve_is_that_of_its_auc():
+    found = made(seed=3)
+    risk = np.round(found.risk[0], 1)  # with ties
+    x, y = delong.roc_curve(found.label, risk)
+    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1) and (np.diff(x) >= 0).all() and (np.diff(y) >= 0).all()
+    assert np.trapezoid(y, x) == pytest.approx(delong.auc(found.label, risk))
+
+
 def test_no_difference_can_be_tested_where_nothing_varies():
     perfect = delong.delong_test([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1])
     assert perfect.difference == 1 and math.isnan(perfect.p)

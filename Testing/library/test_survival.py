@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib import cox_head
-from CHMFLTrainingLib.method import Settings
+from CHMFLTrainingLib.settings import Settings
 from CHMFLTrainingLib.survival import (
     auc_at,
     concordance,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..hybrids import HybridMethod, Plan, option, preprocessing_of
+from ..hybrids import HybridMethod, preprocessing_of
+from ..recipes import Plan
 from ..samples import MARGIN
+from ..settings import option
 
 HU_RANGE = (-500.0, 500.0)
 LOG_SUV_MOST = np.log1p(50.0)

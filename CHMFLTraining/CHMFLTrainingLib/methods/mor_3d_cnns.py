@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hybrids import FeatureScaling, HybridMethod, Plan, box_view, hand_crafted, preprocessing_of
+from ..hybrids import FeatureScaling, HybridMethod, box_view, hand_crafted, preprocessing_of
 from ..hybrids import load_arrays as _load
 from ..hybrids import save_arrays as _save
 from ..many_objective import ManyObjectiveModel, SearchConfig, evidential_reasoning, fit_many_objective
 from ..method import labels_of
+from ..recipes import Plan
 
 FAMILIES = ("stat_", "morph_", "cm_")  # intensity, geometry, gray level co-occurrence
 MACHINE, MACHINE_SCALING = "machine.npz", "machine_features.npz"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..hybrids import HybridMethod, Plan, box_view, preprocessing_of
+from ..hybrids import HybridMethod, box_view, preprocessing_of
+from ..recipes import Plan
 
 
 class ThreeDMCL(HybridMethod):

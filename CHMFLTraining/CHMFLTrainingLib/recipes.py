@@ -1,14 +1,14 @@
-"""How the CNN classifiers are trained, by preset, and the options of a run that change it."""
+"""How the CNN classifiers and the hybrids are trained, by preset, and the options of a run that change it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from CHMFLPredictorLib.errors import BadInput
 
-from .method import Settings
+from .settings import Settings, option
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.preprocessing import Preprocessing
@@ -60,9 +60,39 @@ def recipe_of(settings: Settings, recipes: dict[str, Recipe]) -> Recipe:
 
     :raises BadInput: ``method_option``.
     """
-    fields = _LIMITS.keys() - {"voxel_mm"}  # of the box, not of the training
-    options = {name: value for name, value in settings.options.items() if name in fields}
+    own = _LIMITS.keys() - {"voxel_mm"}  # of the box, not of the training
+    options = {name: value for name, value in settings.options.items() if name in own}
     return replace(recipes[settings.preset], **{name: _number(name, value) for name, value in options.items()})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a hybrid's network is trained, and how wide it is. Every field can be set by an option of the same name.
+
+    :param width: channels of the network's first convolution.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    width: int = 16
+
+
+def plan_of(settings: Settings, plans: dict[str, Plan]) -> Plan:
+    """The preset's plan, changed by the options that the user gave.
+
+    :raises BadInput: ``method_option``.
+    """
+    plan = plans[settings.preset]
+    return replace(
+        plan,
+        **{
+            field.name: option(settings, field.name, getattr(plan, field.name))
+            for field in fields(plan)
+            if field.name in settings.options
+        },
+    )
 
 
 def voxel_option(settings: Settings, preset_mm: float) -> float:

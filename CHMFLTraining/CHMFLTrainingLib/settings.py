@@ -1,0 +1,56 @@
+"""How a method runs in one job, and the options that a user gave it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from CHMFLPredictorLib.errors import BadInput
+
+PRESETS = ("paper", "compact", "smoke")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a method runs in one job.
+
+    :param preset: "paper" | "compact" | "smoke": how much the machine can afford.
+    :param seed: of repeat and fold; differs by job. All randomness of a method follows from it.
+    :param device: "cpu", "cuda" or "cuda:n".
+    :param threads: CPU threads that this job may use.
+    :param options: per method, e.g. ``{"w": 0.5, "weights": "/path/resnet18.pth"}``; JSON values.
+    """
+
+    preset: str = "compact"
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    options: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.preset not in PRESETS:
+            hint = f"Choose one of {', '.join(PRESETS)}."
+            raise BadInput("preset_unknown", f"There is no preset '{self.preset}'.", hint)
+
+    def random(self, *stream: int) -> np.random.Generator:
+        """A generator that follows from the seed; another ``stream`` gives independent numbers."""
+        return np.random.default_rng([self.seed, *stream])
+
+
+def option(settings: Settings, name: str, default, choices=()):
+    """An option of the run as the default's type; numbers must be positive, or zero where the default is.
+
+    :param choices: what is allowed; empty for anything.
+    :raises BadInput: ``method_option``.
+    """
+    value = settings.options.get(name, default)
+    try:
+        value = type(default)(value)
+        if not isinstance(value, str) and (value < 0 or (value == 0 and default)):
+            raise ValueError("it must be positive")
+        if choices and value not in choices:
+            raise ValueError(f"it must be one of {', '.join(choices)}")
+    except (TypeError, ValueError) as error:
+        text = f"The option {name} cannot be {settings.options[name]!r}: {error}."
+        raise BadInput("method_option", text, f"Leave it out ({default}), or give another value.") from error
+    return value
