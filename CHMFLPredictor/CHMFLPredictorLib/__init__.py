@@ -2,4 +2,7 @@
 CHMFLPredictorLib``.
 """
 
+from pathlib import Path
+
 __version__ = "0.1.0"
+MODULE_FOLDER = Path(__file__).resolve().parents[1]  # with the library and Resources, in the sources and installed

@@ -29,7 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 # codes of what would fail in every row
 STOPS_ALL = ("output_full", "output_unwritable", "device_unknown", "gpu_absent", "gpu_unsupported")
-_log = logging.getLogger(__package__)
+_log = logging.getLogger(__name__)
 
 
 class Row:

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from . import MODULE_FOLDER
 from .errors import BadInput, MissingModel
 from .failures import missing_package
 from .weights import ORIGIN, Tensors, altered, stored_array
 
 SCHEMA_VERSION = 1
 CARD_FILE, WEIGHTS_FILE = "model.json", "weights.safetensors"
-MODELS_FOLDER = Path(__file__).resolve().parent.parent / "Resources" / "Models"
+MODELS_FOLDER = MODULE_FOLDER / "Resources" / "Models"
 _PICKLE_SUFFIXES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill"}
 _TEXTS = ("name", "version", "method", "license", "weights_sha256", "card_sha256")
 _TABLES = ("network", "preprocessing", "training", "metrics", "calibration", "threshold", "baseline", "out_of_fold")

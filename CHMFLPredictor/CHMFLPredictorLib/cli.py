@@ -23,7 +23,7 @@ from .protocol import make_progress
 EXIT_DONE, EXIT_DEFECT, EXIT_BAD_INPUT, EXIT_CANCELED = 0, 1, 2, 3
 _GRACE_S = 1.0  # for the work to notice a cancel by itself
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-_log = logging.getLogger(__package__)
+_log = logging.getLogger("CHMFLPredictorLib")  # of every file of the library
 
 __all__ = ["ENGINES", "main", "make_parser", "summary"]
 

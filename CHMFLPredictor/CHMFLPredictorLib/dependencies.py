@@ -31,7 +31,7 @@ The extension is small, its download takes less than a minute. Restart Slicer af
 CHMFL then asks before it installs PyTorch itself.
 
 Install the extension now?"""
-_log = logging.getLogger(__package__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from . import MODULE_FOLDER
+
 TORCH_MINIMUM = "2.6"
-REQUIREMENTS_FILE = Path(__file__).resolve().parents[1] / "Resources" / "requirements-chmfl.txt"
+REQUIREMENTS_FILE = MODULE_FOLDER / "Resources" / "requirements-chmfl.txt"
 OPTIONAL = frozenset({"openvino"})
 NEED_TORCH = frozenset({"monai"})  # pip would bring a PyTorch of its own choice along, were it not there before
 _IMPORT_NAMES = {"Pillow": "PIL", "scikit-learn": "sklearn"}

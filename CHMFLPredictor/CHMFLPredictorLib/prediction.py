@@ -39,7 +39,7 @@ UNITS = {  # of the numbers in the result, by their key
     "size_mm": "mm",
     "timings_s": "s",
 }
-_log = logging.getLogger(__package__)
+_log = logging.getLogger(__name__)
 
 
 def predict(pet, ct, output, *, center=None, segmentation=None, model=None, device="auto", engine="auto", threads=None,

@@ -14,8 +14,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
+from . import MODULE_FOLDER
 from .protocol import parse_event
 
 LOG_LIMIT = 256 * 1024  # characters kept; the oldest go first
@@ -88,7 +88,7 @@ def python_executable() -> str:
 
 def child_environment() -> dict[str, str]:
     """A copy of this process's environment in which the child finds this package and speaks UTF-8, unbuffered."""
-    package_parent = str(Path(__file__).resolve().parents[1])
+    package_parent = str(MODULE_FOLDER)
     environment = dict(os.environ)
     known = [folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
     environment["PYTHONPATH"] = os.pathsep.join([package_parent, *known])

@@ -4,12 +4,12 @@ As before a prediction, in one question (:mod:`CHMFLPredictorLib.dependencies`),
 ``Resources/requirements-training.txt`` added.
 """
 
-from pathlib import Path
-
 from CHMFLPredictorLib import dependencies, needed_packages
 from CHMFLPredictorLib.needed_packages import Need
 
-REQUIREMENTS_FILE = Path(__file__).resolve().parents[1] / "Resources" / "requirements-training.txt"
+from . import MODULE_FOLDER
+
+REQUIREMENTS_FILE = MODULE_FOLDER / "Resources" / "requirements-training.txt"
 
 
 def missing() -> list[Need]:

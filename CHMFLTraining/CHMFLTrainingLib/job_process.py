@@ -70,7 +70,7 @@ class _Quiet(logging.FileHandler):
 @contextmanager
 def log_into(path: Path):
     """What the library logs goes into the job's log.txt as well, after what an earlier attempt wrote."""
-    logger = logging.getLogger(__package__)
+    logger = logging.getLogger("CHMFLTrainingLib")
     handler, level = _Quiet(path, encoding="utf-8"), logger.level
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)

@@ -23,7 +23,7 @@ from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.files import write_json
 from CHMFLPredictorLib.output import output_error
 
-from . import run_owner
+from . import MODULE_FOLDER, run_owner
 from .run_log import ATTEMPT, LOG_FILE, last_error, log_tail
 
 GRACE_S = 30.0  # a job stops at its next epoch
@@ -46,7 +46,7 @@ class RunEnding:
 def environment() -> dict[str, str]:
     """The environment of a child that finds both libraries, from sources or installed into one folder."""
     found = process.child_environment()
-    own = str(Path(__file__).resolve().parents[1])
+    own = str(MODULE_FOLDER)
     if own not in found["PYTHONPATH"].split(os.pathsep):
         found["PYTHONPATH"] = os.pathsep.join([own, found["PYTHONPATH"]])
     found["PYTHONSAFEPATH"] = "1"  # Slicer's working folder may hold a statistics.py of anybody's
