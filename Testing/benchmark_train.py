@@ -4,7 +4,7 @@
 
 - plain: eager float32, each patient's box read from the cache at its step, one after the other.
 - plain, from images: the same without a cache: each step reads PET, CT and mask and resamples them.
-- fast: what `train` and `compare` do on the device (``training_speed.py``).
+- fast: what `compare` does on the device (``training_speed.py``).
 - at once: so many trainings on the device at the same time, together (``--at-once N``).
 
 Every measurement is a process of its own, so that its peak memory is its own; they take turns. Steps a second are by
@@ -39,7 +39,7 @@ sys.path[:0] = [str(REPOSITORY / name) for name in LIBRARIES]
 def main(arguments: list[str]) -> int:
     """Measure, print a table in Markdown, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="compact", choices=("smoke", "compact", "paper", "paper_suv"))
+    parser.add_argument("--preset", default="compact", choices=("smoke", "compact", "paper"))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (1: as a job of `compare` has)")
     parser.add_argument("--patients", type=int, default=8)
@@ -165,13 +165,14 @@ def make_training(variant: str, cache: Path, options):
     """A fold of the preset, its batches made as the variant wants them."""
     from CHMFLPredictorLib.presets import PRESETS
     from CHMFLTrainingLib.samples import load_crop
-    from CHMFLTrainingLib.training import TRAINING_PRESETS, FoldTraining
+    from CHMFLTrainingLib.training import FoldTraining
+    from CHMFLTrainingLib.training_config import TRAINING_PRESETS
     from CHMFLTrainingLib.training_speed import Speed
 
     preset, chosen = PRESETS[options.preset], patients(options.patients, cache)
     crops = [load_crop(patient, preset.preprocessing, cache) for patient in chosen]
     config, speed = TRAINING_PRESETS[options.preset], None if variant == "fast" else Speed()
-    training = FoldTraining(preset, config, crops, [], 0, cache / "unused", options.device, speed=speed)
+    training = FoldTraining(preset, config, crops, 0, cache / "unused", options.device, speed=speed)
     if variant != "fast":
         load_each_step(training, {patient.patient_id: patient for patient in chosen}, cache, variant == "images")
     return training

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None, started: float | None = None, early_sign
     if not argv:
         make_parser().print_help()
         return EXIT_BAD_INPUT
-    progress: Progress = make_progress("json" if _wants_json(argv) else "none")
+    progress: Progress = make_progress("json" if wants_json(argv) else "none")
     verbose = False
     try:
         options = make_parser().parse_args(argv)
@@ -58,10 +58,11 @@ def main(argv: list[str] | None = None, started: float | None = None, early_sign
     except SystemExit as leaving:  # --help and --version
         return int(leaving.code or 0)
     except BaseException as error:
-        return _report(error, progress, verbose)
+        return report_error(error, progress, verbose)
 
 
-def _wants_json(argv: list[str]) -> bool:
+def wants_json(argv: list[str]) -> bool:
+    """Whether a command line asks for JSON, also one that cannot be read."""
     return argv[:2] == ["devices", "--json"] or any(
         a == "--progress=json" or (a == "--progress" and b == "json") for a, b in itertools.zip_longest(argv, argv[1:])
     )
@@ -189,7 +190,7 @@ def _listen(handler, before: dict | None = None) -> dict:
     return {number: signal.signal(number, handler or numbers[number] or signal.SIG_DFL) for number in numbers}
 
 
-def _report(error: BaseException, progress: Progress, verbose: bool) -> int:
+def report_error(error: BaseException, progress: Progress, verbose: bool) -> int:
     """Say what went wrong, as an event and to people, and return the exit code."""
     known = Canceled() if isinstance(error, KeyboardInterrupt) else as_known(error)
     if known is None:
@@ -197,7 +198,7 @@ def _report(error: BaseException, progress: Progress, verbose: bool) -> int:
         message = f"{type(error).__name__}: {error}"
         known = ChmflError(
             "defect",
-            f"The prediction failed for a reason that it should not: {message}",
+            f"This failed for a reason that it should not: {message}",
             "Report it with the log (-v).",
         )
         if verbose or progress.machine_reads:

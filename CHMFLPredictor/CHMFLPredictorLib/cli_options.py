@@ -32,22 +32,23 @@ Research software, not for clinical use.
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
     """Reports a wrong command line like any other bad input."""
 
     def error(self, message):
+        """Raise BadInput command_line instead of leaving."""
         raise BadInput("command_line", f"{message[:1].upper()}{message[1:]}.", f"See: {self.prog} --help")
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(
+    parser = CommandParser(
         prog="python -m CHMFLPredictorLib",
         description="Risk of distant metastases of soft-tissue sarcoma from FDG-PET-CT. Research software, not for "
         "clinical use.",
     )
     parser.add_argument("--version", action="version", version=f"CHMFL {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     predict = commands.add_parser(
         "predict",
         help="predict one patient, or a batch of them",

@@ -48,11 +48,16 @@ def write_json(path, value) -> Path:
 
 def write_csv(path, columns: list[str], rows: Iterable[list]) -> Path:
     """A CSV file with a header line."""
+    return write_bytes(path, csv_bytes(columns, rows))
+
+
+def csv_bytes(columns: list[str], rows: Iterable[list]) -> bytes:
+    """The content of a CSV file with a header line, UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    return write_bytes(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def read_csv(path) -> list[dict]:

@@ -1,7 +1,7 @@
 """The paper's network and its relatives as methods of the comparison: CHMFL, CFL, Mask + HMFL, group normalization.
 
-A method here is a change of the network's configuration; training is :class:`.training.FoldTraining`, so that CHMFL is
-what ``train`` trains, number for number: the seed of a job is 1000 times the seed of ``train`` plus the fold.
+A method here is a change of the network's configuration; training is :class:`.training.FoldTraining`. The seed of a job
+is 1000 times the seed of the training plus the fold.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class NetworkMethod(Method):
         torch.set_num_threads(self.settings.threads)
         seed, fold = divmod(self.settings.seed, JOBS_A_SEED)
         config = replace(self.training_config(), seed=seed)
-        training = FoldTraining(self.preset, config, crops, [], fold, folder, self.settings.device, build=self.build)
+        training = FoldTraining(self.preset, config, crops, fold, folder, self.settings.device, build=self.build)
         training.fit(progress)
         progress.done += config.epochs
         return training

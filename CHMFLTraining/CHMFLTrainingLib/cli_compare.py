@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput, ChmflError
+from CHMFLPredictorLib.protocol import Progress
+
+from .cli_progress import talking
 
 _LOG = logging.getLogger(__name__)
 
 
 def add_compare(commands) -> None:
     """Add the command to the parser of ``python -m CHMFLTrainingLib``."""
-    compare = commands.add_parser("compare", help="train and compare methods on the same folds")
+    compare = commands.add_parser("compare", parents=[talking()], help="train and compare methods on the same folds")
     compare.add_argument("--output", type=Path, required=True, metavar="RUN", help="the run's folder")
     compare.add_argument("--resume", action="store_true", help="go on with the run in RUN; --methods, --repeats add")
     compare.add_argument("--cohort", type=Path, metavar="CSV", help="needed for a new run")
@@ -40,23 +43,21 @@ def add_compare(commands) -> None:
         "--despite-findings", action="store_true", help="train although patients cannot be read or used as they are"
     )
     compare.add_argument("--no-report", action="store_true", help="leave tables, figures and report.html for `report`")
-    compare.add_argument("--progress", choices=["text", "json"], default="text", help="json: one object a line")
     compare.set_defaults(run=_compare)
 
 
-def _compare(arguments) -> int:
+def _compare(arguments, progress: Progress) -> None:
     with _stopped_by_terminate():
-        return _run(arguments)
+        _run(arguments, progress.say)
 
 
-def _run(arguments) -> int:
+def _run(arguments, say) -> None:
     from .dask_jobs import run_here, run_jobs
     from .run_owner import RunOwner
 
     run = _open(arguments)
     if arguments.jobs is not None and arguments.jobs < 0:
         raise BadInput("jobs_unusable", f"{arguments.jobs} jobs at once are not possible.", "Give 0 or more.")
-    say = _say_json if arguments.progress == "json" else _say
     with RunOwner(run.folder) as owner:
         run = _extend(run, arguments)
         waiting = []
@@ -78,7 +79,7 @@ def _run(arguments) -> int:
             _summarize(run, say)
         if not arguments.no_report:
             _try_report(run, say)
-    return _judge(run, outcomes, say)
+    _judge(run, outcomes, say)
 
 
 def _default_jobs(run) -> int:
@@ -118,7 +119,7 @@ def _check(arguments, plan: dict) -> list:
     from .findings import as_text, refuse_errors
 
     methods = [find_methods(name, plan["methods_folder"])[0] for name in plan["methods"]]
-    findings = check(arguments.cohort, arguments.folds, plan.get("preset", "compact"), methods)
+    _, findings = check(arguments.cohort, arguments.folds, plan.get("preset", "compact"), methods)
     if findings:
         _LOG.info("The cohort's findings:\n%s", as_text(findings))
     if not arguments.despite_findings:
@@ -197,19 +198,20 @@ def _try_report(run, say) -> None:
     from .run_report import write_report
 
     try:
-        say({"event": "report", "path": str(write_report(run.folder))})
+        path = write_report(run.folder)
+        say({"event": "progress", "stage": "report", "fraction": 1.0, "text": f"report: {path}", "path": str(path)})
     except (ChmflError, OSError, ImportError) as error:
         known = as_known(error)
         text = f"{known or error} `report {run.folder}` tries it again."
         say({"event": "warning", "code": known.code if known else "output_full", "text": text})
 
 
-def _judge(run, outcomes: list[dict], say) -> int:
-    """The exit code 0 where every job is finished; otherwise the error that tells which are not."""
+def _judge(run, outcomes: list[dict], say) -> None:
+    """The result where every job is finished; otherwise the error that tells which are not."""
     failed = [one for one in outcomes if one["state"] != "finished"]
     if not failed:
         say({"event": "result", "run": str(run.folder), "jobs": len(run.jobs)})
-        return 0
+        return
     codes = [one.get("exit_code", 3) for one in failed]
     text = f"{len(failed)} of {len(run.jobs)} jobs are not finished: "
     text += "; ".join(f"{_name(one)} ({_why(one)})" for one in failed[:5])
@@ -226,23 +228,6 @@ def _name(outcome: dict) -> str:
 
 def _why(outcome: dict) -> str:
     return f"{outcome['code']}: {outcome['message']}" if "code" in outcome else outcome["state"]
-
-
-def _say(event: dict) -> None:
-    if event["event"] == "job":
-        name = _name(event)
-        why = f": {_why(event)} {event['hint']}" if event["state"] == "failed" else ""
-        _LOG.info("%d/%d %s %s, %.1f s%s", event["done"], event["jobs"], name, event["state"], event["seconds"], why)
-    elif event["event"] == "prepare":
-        _LOG.info("prepared %d of %d patients", event["done"], event["patients"])
-    elif event["event"] == "report":
-        _LOG.info("report: %s", event["path"])
-    elif event["event"] == "warning":
-        _LOG.warning("Warning (%s): %s", event["code"], event["text"])
-
-
-def _say_json(event: dict) -> None:
-    print(json.dumps({**event, "traceback": None}), flush=True)
 
 
 @contextmanager

@@ -8,8 +8,6 @@ and is never computed again.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from dataclasses import dataclass, field
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.files import read_csv, write_bytes, write_csv, write_json
+from CHMFLPredictorLib.files import csv_bytes, read_csv, write_bytes, write_csv, write_json
 
 from .cohort import about_cohort, read_cohort, write_cohort
 from .folds import draw_folds, read_folds
@@ -172,9 +170,8 @@ class Comparison:
 
     def settings(self, job: Job, device: str) -> Settings:
         """A job's settings. Its seed follows from the run's seed, repeat and fold, whichever worker runs it, and when;
-        every method gets the same, so that those who split or shuffle patients do it alike. Fold k of repeat 0 with
-        seed 0 has seed k, which is what ``train`` gives it. The option ``preset`` of a method stands above the run's:
-        the rows of one table may be what a machine can afford, each by itself.
+        every method gets the same, so that those who split or shuffle patients do it alike. The option ``preset`` of a
+        method stands above the run's: the rows of one table may be what a machine can afford, each by itself.
         """
         from .settings import Settings
 
@@ -251,7 +248,7 @@ def _check_options(methods: list[str], options: dict, folder: str | None) -> Non
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether a folder holds a comparison (and not a run of ``train``)."""
+    """Whether a folder holds a comparison."""
     try:
         return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("kind") == KIND
     except (OSError, ValueError, AttributeError):
@@ -264,13 +261,11 @@ def _folds(patients: list[Patient], path: Path | None, plan: Plan) -> bytes:
         for repeat in range(plan.repeats):
             read_folds(path, repeat, patients)
         return Path(path).read_bytes()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["repeat", "patient_id", "fold"])
+    rows = []
     for repeat in range(plan.repeats):
         folds = draw_folds(patients, DRAWN_FOLDS, plan.seed * MOST + repeat)
-        writer.writerows([repeat, name, fold] for name, fold in sorted(folds.items()))
-    return text.getvalue().encode()
+        rows += [[repeat, name, fold] for name, fold in sorted(folds.items())]
+    return csv_bytes(["repeat", "patient_id", "fold"], rows)
 
 
 def _check_repeats(repeats: int) -> None:
@@ -288,7 +283,7 @@ def _read_config(folder: Path) -> dict:
         raise _damaged(path, error) from error
     if not isinstance(config, dict) or config.get("kind") != KIND:
         text = f"The run in {folder} is not one of `compare`."
-        raise BadInput("run_other_kind", text, "Runs of `train` are continued by `train` and read by `export`.")
+        raise BadInput("run_other_kind", text, "Train it anew: `compare --methods CHMFL` gives the same network.")
     if config.get("schema_version") != SCHEMA_VERSION:
         raise _damaged(path, ValueError(f"schema_version is {config.get('schema_version')!r}, not {SCHEMA_VERSION}"))
     return config

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 MEMORY_GB = {"paper": 8, "compact": 2, "smoke": 1}  # of one job, about: what the number of jobs at once is bounded by
 PATIENTS_A_WORKER = 8  # starting a process takes about as long as preparing so many
+# Small networks leave most of a GPU idle while they wait for the next kernel's launch.
+# A smoke or compact step is a hundred kernels of microseconds each. `Testing/benchmark.py train --at-once` measures
+# what several at once bring on the GPU at hand.
+GPU_JOBS = {"smoke": 4, "compact": 3}
+GPU_JOB_GB = {"smoke": 1.5, "compact": 3.0}  # with the CUDA context of the process
+PREPARING_SHARE = 0.1  # of the fraction that is said; how a bar moves, no measurement
 _WAIT_S = 1.0
 _LOG = logging.getLogger(__name__)
 
@@ -44,11 +50,29 @@ def default_jobs(preset: str, device: str) -> int:
     from .job_process import choose_device
 
     if choose_device(device).startswith("cuda"):
-        from .gpu_folds import gpu_memory_gb, jobs_at_once
-
         gpus = gpu_memory_gb()
         return jobs_at_once(preset, gpus[:1] if ":" in device else gpus)
     return max(1, min(os.cpu_count() or 1, int(memory_gb() / MEMORY_GB.get(preset, 2))))
+
+
+def jobs_at_once(preset: str, gpus: list[float], cores: int | None = None) -> int:
+    """Jobs at once on this computer's GPUs, as many on each: the worker's number modulo their count chooses the GPU.
+
+    :param gpus: memory of each in GB.
+    :param cores: of the processor; each job keeps one busy. None for this computer's.
+    """
+    cores = os.cpu_count() or 1 if cores is None else cores
+    wanted = GPU_JOBS.get(preset, 1)
+    fit = min((int(memory / GPU_JOB_GB.get(preset, memory)) for memory in gpus), default=0)
+    return max(1, min(wanted, fit, cores // max(1, len(gpus)))) * len(gpus)
+
+
+def gpu_memory_gb() -> list[float]:
+    """Memory of each of this computer's GPUs."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_properties(number).total_memory / 1e9 for number in range(count)]
 
 
 def run_jobs(
@@ -63,7 +87,7 @@ def run_jobs(
 
     :param at_once: jobs at the same time; None: as many as the scheduler's workers take.
     :param scheduler: address of a Dask scheduler, such as ``tcp://10.0.0.5:8786``; None starts a local cluster.
-    :param on_event: gets ``{"event": "prepare" | "job" | "warning", ...}``.
+    :param on_event: gets the child protocol's ``progress`` (stages "prepare" and "train") and ``warning``.
     :raises BadInput: scheduler_unreachable. ChmflError: scheduler_lost. MissingDependency: dask_missing.
     """
     if not jobs:
@@ -100,7 +124,7 @@ def _train(
                 outcome = _outcome(future, run, job)
                 future.release()  # else a worker's death would have it computed again
                 outcomes.append(outcome)
-                on_event({"event": "job", **outcome, "done": len(outcomes), "jobs": len(jobs)})
+                on_event(job_event(outcome, len(outcomes), len(jobs)))
     finally:
         _cancel(workers.client, list(running))
     return outcomes
@@ -159,9 +183,25 @@ def _prepare(workers: Workers, run: Comparison, jobs: list[Job], on_event) -> No
                 for problem in _told_once(problems):
                     text = f"{problem['patient_id']}, {problem['method']}: {problem['message']}"
                     on_event({"event": "warning", "code": problem["code"], "text": text})
-                on_event({"event": "prepare", "patient_id": name, "done": count, "patients": len(names)})
+                on_event(_prepared_event(count, len(names)))
     finally:
         _cancel(workers.client, list(left))
+
+
+def _prepared_event(done: int, of: int) -> dict:
+    text, fraction = f"prepared {done} of {of} patients", round(PREPARING_SHARE * done / of, 4)
+    return {"event": "progress", "stage": "prepare", "fraction": fraction, "text": text, "done": done, "of": of}
+
+
+def job_event(outcome: dict, done: int, of: int) -> dict:
+    """How a job ended: the protocol's ``progress``, with the job, its state and, where it failed, why."""
+    told = {name: value for name, value in outcome.items() if name != "traceback"}
+    job = Job(outcome["method"], outcome["repeat"], outcome["fold"])
+    why = f": {outcome['message']} ({outcome['code']}) {outcome['hint']}".rstrip() if outcome.get("code") else ""
+    text = f"{done}/{of} {job} {outcome['state']}, {outcome['seconds']:.1f} s{why}"
+    fraction = round(PREPARING_SHARE + (1 - PREPARING_SHARE) * done / of, 4)
+    said = {"event": "progress", "stage": "train", "fraction": fraction, "text": text, "done": done, "of": of}
+    return {**told, **said}
 
 
 def _told_once(problems: list[dict]) -> list[dict]:
@@ -200,8 +240,5 @@ def run_here(run: Comparison, jobs: list[Job], owner: RunOwner, on_event: Callab
     outcomes = []
     for job in jobs:
         outcomes.append(run_job(str(run.folder), *vars(job).values(), owner.token))
-        on_event({"event": "job", **outcomes[-1], "done": len(outcomes), "jobs": len(jobs)})
+        on_event(job_event(outcomes[-1], len(outcomes), len(jobs)))
     return outcomes
-
-
-__all__ = ["default_jobs", "run_here", "run_jobs"]

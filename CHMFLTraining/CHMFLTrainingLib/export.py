@@ -1,68 +1,112 @@
-"""From a finished run to a model bundle: the folds' networks become the ensemble, their predictions of unseen patients
-the honest card.
+"""From a comparison's CHMFL to a model bundle: a repeat's networks become the ensemble, their predictions of unseen
+patients the honest card.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from CHMFLPredictorLib import baseline, bundle, calibration, cautions, location, measurements, preprocessing, volumes
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.files import write_csv
+from CHMFLPredictorLib.files import csv_bytes
 from CHMFLPredictorLib.network import dm_log_odds
 from CHMFLPredictorLib.segmentation import segment
 
 from .cohort import Patient
+from .comparison import Comparison, Job
 from .evaluation import cross_fitted, dice, metrics
-from .experiment import Run
 
+if TYPE_CHECKING:
+    from CHMFLPredictorLib.presets import Preset
+
+    from .training_config import TrainingConfig
+
+EXPORTED = "CHMFL"
 THRESHOLD = {"value": 0.5, "chosen_by": "fixed before training: one half of a calibrated risk"}
 _LOG = logging.getLogger(__name__)
 
 
-def export(run_folder: Path, output: Path, name: str, version: str) -> None:
-    """Write the run's bundle to ``output``, the out-of-fold predictions beside the weights as ``out_of_fold.csv``."""
-    run = Run(run_folder)
-    missing = [fold for fold in run.fold_numbers if not run.finished(fold)]
+@dataclass(frozen=True)
+class _Trained:
+    """CHMFL of one repeat of a comparison: its folds and their networks, and how they were made."""
+
+    run: Comparison
+    folds: dict[str, int]
+    networks: dict
+    preset: Preset
+    training: TrainingConfig
+
+
+def export(
+    run_folder: Path,
+    method: str,
+    repeat: int,
+    output: Path,
+    name: str,
+    version: str,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> dict:
+    """Write a bundle of a comparison's CHMFL to ``output``, the out-of-fold predictions beside the weights as
+    ``out_of_fold.csv``. The bundle's format holds CHMFL's network, so only CHMFL can be exported.
+
+    :param on_progress: gets patients done, all, and the next one's name.
+    :returns: the card's metrics: ``out_of_fold``, ``baseline``, ``compared``.
+    :raises BadInput: export_method, method_not_compared, folds_repeat, run_unfinished, and of opening the run.
+    """
+    if method.strip().lower() != EXPORTED.lower():
+        text = f"A model bundle of {method!r} cannot be made."
+        raise BadInput("export_method", text, f"Only {EXPORTED} runs in the predictor; others: `predict RUN --method`.")
+    trained, rows = _trained(Comparison(run_folder), repeat), []
+    for number, (patient_id, fold) in enumerate(sorted(trained.folds.items())):
+        if on_progress:
+            on_progress(number, len(trained.folds), patient_id)
+        patient, settings = trained.run.patients[patient_id], trained.preset.preprocessing
+        rows.append(_judge(settings, patient, trained.networks[fold], fold))
+    card, table = _card(trained, rows, name, version)
+    out_of_fold = csv_bytes(list(table[0]), [list(row.values()) for row in table])
+    states = [network.state_dict() for network in trained.networks.values()]
+    bundle.save_bundle(output, card, states, {"out_of_fold.csv": out_of_fold})
+    return card["metrics"]
+
+
+def _trained(run: Comparison, repeat: int) -> _Trained:
+    if EXPORTED not in run.plan.methods:
+        text = f"The run {run.folder} does not compare {EXPORTED}."
+        raise BadInput("method_not_compared", text, f"Add it: `compare --resume --methods {EXPORTED}`.")
+    if not 0 <= repeat < run.plan.repeats:
+        raise BadInput("folds_repeat", f"The run {run.folder} has no repeat {repeat}.", "Choose one of its repeats.")
+    jobs = [job for job in run.jobs if job.method == EXPORTED and job.repeat == repeat]
+    missing = [job.fold for job in jobs if run.state(job) != "finished"]
     if missing:
-        raise BadInput(
-            "run_unfinished", f"Folds {missing} of {run_folder} are not finished.", "Finish them with `train --resume`."
-        )
-    networks = {fold: _trained(run, fold) for fold in run.fold_numbers}
-    rows = [
-        _judge(run, run.patients[patient_id], networks[fold], fold) for patient_id, fold in sorted(run.folds.items())
-    ]
-    card, table = _card(run, rows, name, version)
-    text_file = Path(run_folder) / "tables" / "bundle_out_of_fold.csv"
-    write_csv(text_file, list(table[0]), [list(row.values()) for row in table])
-    states = [network.state_dict() for network in networks.values()]
-    bundle.save_bundle(output, card, states, {"out_of_fold.csv": text_file.read_bytes()})
-    found = card["metrics"]["out_of_fold"]
-    _LOG.info(
-        "%s: out-of-fold AUC %.3f (%.2f to %.2f), baseline %.3f",
-        output,
-        found["auc"],
-        *found["auc_ci"],
-        card["metrics"]["baseline"]["auc"],
-    )
+        text = f"Folds {missing} of {EXPORTED} in {run.folder} are not finished."
+        raise BadInput("run_unfinished", text, "Finish them with `compare --resume`.")
+    fitted = {job.fold: _fitted(run, job) for job in jobs}
+    networks, last = {fold: _network(method) for fold, method in fitted.items()}, fitted[jobs[-1].fold]
+    return _Trained(run, run.folds[repeat], networks, last.preset, last.training_config())
 
 
-def _trained(run: Run, fold: int):
-    import torch
+def _fitted(run: Comparison, job: Job):
+    return run.method_class(EXPORTED).load(run.job_folder(job) / "model", "cpu")
+
+
+def _network(method):
+    """The fold's network as the predictor builds it."""
     from CHMFLPredictorLib.network import build_network
 
-    network = build_network(run.preset.network)
-    network.load_state_dict(torch.load(run.fold_folder(fold) / "network.pt", map_location="cpu", weights_only=True))
+    network = build_network(method.preset.network)
+    network.load_state_dict(method.network.state_dict())
     return network.eval()
 
 
-def _judge(run: Run, patient: Patient, network, fold: int) -> dict:
+def _judge(settings: preprocessing.Preprocessing, patient: Patient, network, fold: int) -> dict:
     """What the fold's network, which never saw this patient, and the baseline say, in the box found without help and
     around the mask.
     """
-    settings = run.preset.preprocessing
     pet, ct, mask = (
         volumes.read_pet(patient.pet).image,
         volumes.read_ct(patient.ct).image,
@@ -89,7 +133,6 @@ def _judge(run: Run, patient: Patient, network, fold: int) -> dict:
             row[f"{how}_dice"] = _dice(found, mask)
             row[f"{how}_tlg"] = measurements.measure(found, pet)["tlg"] or 0.0
     row["observed"] = cautions.observe(pet, ct, sample) | cautions.observe_tumor(truth)
-    _LOG.info("%s: log-odds %.2f, Dice %s", patient.patient_id, row["automatic_log_odds"], row.get("automatic_dice"))
     return row
 
 
@@ -124,7 +167,7 @@ def _column(rows: list[dict], *names: str) -> np.ndarray:
     return np.array([[row[name] for name in names] for row in rows], dtype=float)
 
 
-def _card(run: Run, rows: list[dict], name: str, version: str) -> tuple[dict, list[dict]]:
+def _card(trained: _Trained, rows: list[dict], name: str, version: str) -> tuple[dict, list[dict]]:
     labels, folds = _column(rows, "label")[:, 0].astype(int), _column(rows, "fold")[:, 0].astype(int)
     # a large inverse penalty: calibration of one score, not learning
     risk = cross_fitted(labels, _column(rows, "automatic_log_odds"), folds, 100.0)
@@ -146,21 +189,21 @@ def _card(run: Run, rows: list[dict], name: str, version: str) -> tuple[dict, li
         "baseline": {"name": baseline.NAME} | metrics(labels, baseline_risk, folds),
         "compared": {what: metrics(labels, values, folds) for what, values in compared.items()},
     }
-    observed = [row.pop("observed") for row in rows]
+    observed, about = [row.pop("observed") for row in rows], trained.run.config["about"]
     card = {
         "name": name,
         "version": version,
-        "method": run.config["method"],
-        "preset": run.config["preset"],
-        "network": run.preset.network.to_dict(),
-        "preprocessing": run.preset.preprocessing.to_dict(),
+        "method": EXPORTED,
+        "preset": trained.run.plan.preset,
+        "network": trained.preset.network.to_dict(),
+        "preprocessing": trained.preset.preprocessing.to_dict(),
         "training": {
-            "cohort": run.config["about"]["cohort"],
-            "citation": run.config["about"]["citation"],
+            "cohort": about["cohort"],
+            "citation": about["citation"],
             "patients": len(rows),
-            "folds": len(run.fold_numbers),
-            "epochs": run.training.epochs,
-            "settings": run.training.to_dict(),
+            "folds": len(trained.networks),
+            "epochs": trained.training.epochs,
+            "settings": trained.training.to_dict(),
             "members": "one network a fold, each trained on the other folds",
         },
         "metrics": found,
@@ -169,7 +212,7 @@ def _card(run: Run, rows: list[dict], name: str, version: str) -> tuple[dict, li
         "baseline": baseline.fit_baseline(_column(rows, "automatic_uptake")[:, 0], labels),
         "out_of_fold": {"risk": risk.round(4).tolist(), "dm": labels.tolist()},
         "input_ranges": cautions.input_ranges(observed),
-        "license": f"Apache-2.0; license of the training data: {run.config['about']['license']}",
+        "license": f"Apache-2.0; license of the training data: {about['license']}",
     }
     table = [
         {**_rounded(row), "risk": round(float(r), 4), "baseline_risk": round(float(b), 4)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
@@ -57,6 +57,14 @@ def counts(findings: Iterable[Finding]) -> dict[str, int]:
     """How many findings there are of each severity."""
     severities = [finding.severity for finding in findings]
     return {severity: severities.count(severity) for severity in SEVERITIES}
+
+
+def together(found: list[dict]) -> dict:
+    """The last of some ``findings`` events (:mod:`.cli_cohort`) with the findings of all, of making a cohort and of
+    checking what was made.
+    """
+    findings = sorted_findings(Finding(**one) for event in found for one in event["findings"])
+    return {**found[-1], "findings": [asdict(one) for one in findings], "counts": counts(findings)}
 
 
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:

@@ -47,7 +47,7 @@ class Panel:
         self.progress = ProgressBox(ui)
         self.live = LiveBox(ui)
         self.runs = RunsBox(ui, self.open)
-        self._watch, self._report = Task("CHMFLTrainingLib.run_watch"), Task()
+        self._watch, self._report = Task(), Task()
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
         self._timer.connect("timeout()", self._tick)
@@ -167,7 +167,7 @@ class Panel:
 
     def _follow(self) -> None:
         if not self._watch.running:
-            self._watch.start([self.state.folder], self._onEvent, self._onWatchEnd)
+            self._watch.start(["status", self.state.folder, "--watch"], self._onEvent, self._onWatchEnd)
 
     def _onEvent(self, event: dict) -> None:
         self.state.take(event)

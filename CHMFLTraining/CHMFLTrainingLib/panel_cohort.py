@@ -10,6 +10,7 @@ from CHMFLPredictorLib.process import Ending
 from slicer.i18n import tr as _
 
 from .cohort import Patient
+from .findings import together
 from .panel_choices import CohortSource
 from .panel_task import Task
 from .panel_words import COLORS, findingText, outcomeText
@@ -25,14 +26,15 @@ class CohortBox:
     :param ui: the panel's widgets by name.
     :param folderOf: gives the folder for what is made of DICOM series or of the scene.
     :param onChanged: called without arguments when a check begins or ends, or another cohort is chosen.
-    :ivar result: of the last check (``child_tasks.check``), None before it and after another choice.
+    :ivar result: the ``findings`` of the last check (``cli_cohort``), with those of making the cohort; None before it
+        and after another choice.
     :ivar unusable: whether that check could not even read the cohort.
     """
 
     def __init__(self, ui, folderOf, onChanged):
         self._ui, self._folderOf, self._onChanged = ui, folderOf, onChanged
         self.parameterNode, self.result, self.message, self.unusable = None, None, "", False
-        self._task, self._checkedFor, self._protocol, self._rows = Task(), None, None, []
+        self._task, self._checkedFor, self._protocol, self._rows, self._found = Task(), None, None, [], []
         ui.checkCohortButton.connect("clicked()", self.onCheck)
         ui.cohortTableWidget.connect("cellClicked(int,int)", self._onRow)
         for edit, name in ((ui.cohortPathLineEdit, "cohort"), (ui.outcomesPathLineEdit, "outcomes")):
@@ -104,6 +106,7 @@ class CohortBox:
             return
         self._forget(_("Reading the patients..."))
         self._ui.cohortProgressBar.value = 0
+        self._protocol = self._plannedProtocol()
         try:
             arguments = self._arguments()
         except (ChmflError, OSError) as error:
@@ -111,16 +114,15 @@ class CohortBox:
             self.message = f"{getattr(error, 'message', error)} {hint}".strip()
             self._onChanged()
             return
-        self._checkedFor = self._choice()
-        preset, folds, methods = self._protocol = self._plannedProtocol()
-        options = ["--preset", preset, "--folds", folds, "--methods", methods]
-        self._task.start([*arguments, *options], self._onEvent, self._onEnd)
+        self._checkedFor, self._found = self._choice(), []
+        self._task.start(arguments, self._onEvent, self._onEnd)
         self._onChanged()
 
     def _arguments(self) -> list:
+        """The command that checks the cohort, or that makes it of DICOM series first."""
         node = self.parameterNode
         if node.cohortSource is CohortSource.CSV:
-            return ["check", node.cohort]
+            return self._checkOf(node.cohort)
         folder = self._folderOf()
         if node.cohortSource is CohortSource.SCENE:
             from . import scene_cohort
@@ -129,22 +131,33 @@ class CohortBox:
             patients = scene_cohort.patients_of_scene(slicer.mrmlScene)
             labels = read_outcomes(node.outcomes) if node.outcomes else {}
             with slicer.util.WaitCursor():
-                return ["check", scene_cohort.write_cohort(folder, patients, labels)]
+                return self._checkOf(scene_cohort.write_cohort(folder, patients, labels))
         options = ["--outcomes", node.outcomes] if node.outcomes else []
         options += ["--roi", node.roi] if node.roi else []
-        return ["dicom", node.cohort, folder, *options]
+        return ["cohort", "from-dicom", node.cohort, "--output", folder, *options]
+
+    def _checkOf(self, cohort) -> list:
+        preset, folds, methods = self._protocol
+        return ["cohort", "check", cohort, "--preset", preset, "--fold-count", folds, "--methods", methods]
 
     def _onEvent(self, event: dict) -> None:
-        if event["event"] == "progress" and event["of"]:
-            self._ui.cohortProgressBar.value = round(1000 * event["done"] / event["of"])
+        if event["event"] == "progress":
+            self._ui.cohortProgressBar.value = round(1000 * event["fraction"])
             self.message = _("Reading {patient} ({number} of {count})").format(
-                patient=event["text"], number=event["done"] + 1, count=event["of"]
+                patient=event["name"], number=event["done"] + 1, count=event["of"]
             )
             self._ui.cohortSummaryLabel.text = self.message
+        elif event["event"] == "findings":
+            self._found.append(event)
 
     def _onEnd(self, outcome) -> None:
-        if outcome.ending is Ending.DONE:
-            self.result = outcome.result
+        """A command has ended; after the one that made the cohort, what it made is checked."""
+        if outcome.ending is Ending.DONE or outcome.code == "cohort_findings":
+            wanted = 2 if self._checkedFor[0] is CohortSource.DICOM else 1
+            if len(self._found) < wanted:
+                self._task.start(self._checkOf(self._found[-1]["cohort"]), self._onEvent, self._onEnd)
+                return
+            self.result = together(self._found)
             self._fill()
             self.message = self._summary()
         else:

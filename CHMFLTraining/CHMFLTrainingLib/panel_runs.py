@@ -146,7 +146,7 @@ class RunsBox:
         name = f"{os.path.basename(self._folder)} {EXPORTED}"
         self._ui.useInPredictorButton.enabled = False
         self._say(_("Making the model: every patient is predicted by the network that has not seen it..."))
-        self._task.start(["export", self._folder, bundle, "--name", name], None, self._onExported)
+        self._task.start(["export", self._folder, "--output", bundle, "--name", name], None, self._onExported)
 
     def _onExported(self, outcome) -> None:
         self._ui.useInPredictorButton.enabled = True

@@ -11,8 +11,7 @@ INTERVAL_MS = 100
 class Task:
     """One child at a time, asked every tenth of a second what is new; starting another ends it."""
 
-    def __init__(self, module: str = "CHMFLTrainingLib.child_tasks"):
-        self._module = module
+    def __init__(self):
         self.child, self._onEnd = None, None
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
@@ -24,13 +23,14 @@ class Task:
         return self._onEnd is not None
 
     def start(self, arguments, onEvent=None, onEnd=None) -> None:
-        """Start ``python -m MODULE ARGUMENTS``.
+        """Start ``python -m CHMFLTrainingLib ARGUMENTS --progress json``.
 
         :param onEvent: called with each event of the child protocol.
         :param onEnd: called once with the ``process.Outcome``; not if the task is stopped.
         """
         self.stop()
-        self.child = ChildProcess(arguments, onEvent, run_process.launch, self._module)
+        spoken = [*arguments, "--progress", "json"]
+        self.child = ChildProcess(spoken, onEvent, run_process.launch, "CHMFLTrainingLib")
         self._onEnd = onEnd or (lambda outcome: None)
         self.child.start()
         self._timer.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from CHMFLPredictorLib.protocol import parse_event
@@ -11,21 +10,13 @@ from CHMFLPredictorLib.protocol import parse_event
 LOG_FILE = "child.log"
 ATTEMPT = "> "  # begins the line of a new attempt
 _TAIL_BYTES = 128 * 1024
-_ERROR = re.compile(r"Error \((\w+)\): (.*)")
 
 
 def last_error(folder: Path) -> tuple[str, str, str] | None:
     """Code, message and hint of the error with which the last attempt ended; None if it named none."""
-    found = None
-    lines = _last_attempt(folder)
-    for number, line in enumerate(lines):
-        event = parse_event(line)
-        if event is not None and event["event"] == "error":
-            found = tuple(str(event.get(key, "")) for key in ("code", "message", "hint"))
-        elif event is None and (said := _ERROR.match(line)):
-            hint = lines[number + 1] if number + 1 < len(lines) and parse_event(lines[number + 1]) is None else ""
-            found = (said[1], said[2], hint)
-    return found
+    events = filter(None, map(parse_event, _last_attempt(folder)))
+    errors = [event for event in events if event["event"] == "error"]
+    return tuple(str(errors[-1].get(key, "")) for key in ("code", "message", "hint")) if errors else None
 
 
 def log_tail(folder: Path) -> str:
@@ -43,25 +34,19 @@ def prepared(folder: Path) -> tuple[int, int] | None:
     """How many patients the last attempt has prepared, and of how many; None before the first."""
     for line in reversed(_last_attempt(folder)):
         event = parse_event(line)
-        if event is not None and event["event"] == "prepare":
-            return event["done"], event["patients"]
+        if event is not None and event.get("stage") == "prepare":
+            return event["done"], event["of"]
     return None
 
 
 def in_words(event: dict) -> str | None:
-    """An event of ``compare`` as a line of the log."""
+    """An event as a line of the log; None for what only programs read."""
     kind = event["event"]
-    if kind == "job":
-        name = f"{event.get('method')}, repeat {event.get('repeat')}, fold {event.get('fold')}"
-        why = f": {event.get('message', '')} ({event['code']}) {event.get('hint', '')}" if event.get("code") else ""
-        return f"{event.get('done')}/{event.get('jobs')} {name} {event.get('state')}, {event.get('seconds')} s{why}"
-    if kind == "prepare":
-        return f"prepared {event.get('done')} of {event.get('patients')} patients"
+    if kind == "progress":
+        return event.get("text")
     if kind in ("warning", "error"):
         said = event.get("text") or f"{event.get('message', '')} {event.get('hint', '')}".strip()
         return f"{kind.capitalize()} ({event.get('code', '')}): {said}"
-    if kind == "report":
-        return f"report: {event.get('path')}"
     return None
 
 

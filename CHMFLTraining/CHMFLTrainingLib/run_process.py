@@ -165,10 +165,10 @@ class DetachedRun:
         if self.asked:
             return RunEnding("stopped")
         said = last_error(self.folder) if self._spoke() else None
+        if code == 3 or (said is not None and said[0] == "canceled"):
+            return RunEnding("stopped")
         if said is not None:
             return RunEnding("failed", *said)
-        if code == 3:
-            return RunEnding("stopped")
         how = f" ({_signal_name(-code)})" if code is not None and code < 0 else ""
         text = f"The training was ended from outside{how}; most likely the memory was exhausted or it was killed."
         if code is not None and code > 0:

@@ -1,7 +1,7 @@
-"""Watches a run for the panel, in a process of its own: ``python -m CHMFLTrainingLib.run_watch RUN``.
+"""Watches a run, for ``status RUN --watch``, and puts the metrics of several runs side by side.
 
-A run of forty methods has hundreds of files, perhaps on a network disk; whoever draws windows must not wait for them.
-Prints one JSON object a line, only where something changed:
+A run of forty methods has hundreds of files, perhaps on a network disk; whoever draws windows must not wait for them
+and has another process watch. Events come only where something changed:
 
 - ``{"event": "status", ...}``: :func:`.run_status.status`, and ``grid``: a list of method, repeat, fold, state, detail;
 - ``{"event": "curves", "method", "curves"}``: learning curves of a method;
@@ -11,9 +11,7 @@ Prints one JSON object a line, only where something changed:
 
 from __future__ import annotations
 
-import json
-import os
-import sys
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +22,10 @@ from CHMFLPredictorLib.errors import ChmflError
 from .comparison import Comparison
 from .live_results import Curve, LiveResults
 from .run_status import status
+from .statistics import METRICS
 
 EVERY_S = 1.0
-ALIVE_S = 10.0  # how often a line is written even so: a pipe whose reader is gone ends this process
+ALIVE_S = 10.0  # how often a line is written even so: a pipe whose reader is gone shows itself by it on Windows
 
 
 class RunWatch:
@@ -104,7 +103,7 @@ def curves_of(event: dict) -> list[Curve]:
             one["repeat"],
             np.array(one["epochs"]),
             np.array(one["loss"]),
-            None if one["validation_loss"] is None else np.array(one["validation_loss"]),
+            None if one["validation_loss"] is None else np.array(one["validation_loss"], dtype=float),
         )
         for one in event["curves"]
     ]
@@ -129,35 +128,45 @@ def metrics_of(folders: list[Path]) -> list[dict]:
     return rows
 
 
+def metrics_as_text(rows: list[dict]) -> str:
+    """Rows of :func:`metrics_of` for a terminal."""
+    lines = [["run", "method", "patients", *METRICS]]
+    for row in rows:
+        numbers = ("" if row[name] is None else f"{row[name]:.3f}" for name in METRICS)
+        lines.append([row["run"], row["method"], str(row["n"]), *numbers])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(f"{text:<{width}}" for text, width in line).rstrip() for line in padded)
+
+
 def _plain(curve: Curve) -> dict:
+    """A curve as JSON, which knows no NaN: None where the validation loss was not measured."""
+    losses = None if curve.validation_loss is None else curve.validation_loss.tolist()
     return {
         "fold": curve.fold,
         "repeat": curve.repeat,
         "epochs": curve.epochs.tolist(),
         "loss": curve.loss.tolist(),
-        "validation_loss": None if curve.validation_loss is None else curve.validation_loss.tolist(),
+        "validation_loss": losses and [loss if math.isfinite(loss) else None for loss in losses],
     }
 
 
-def main(arguments: list[str]) -> None:
-    """Watch until nobody listens."""
-    parent, spoken = os.getppid(), time.monotonic()
+def watch(folder: Path, say: Callable[[dict], None], check: Callable[[], None]) -> None:
+    """Watch a run until ``check`` or ``say`` raises because nobody listens any more.
 
-    def say(event: dict) -> None:
+    :param folder: of the run; may still be empty.
+    """
+    spoken = time.monotonic()
+
+    def tell(event: dict) -> None:
         nonlocal spoken
         spoken = time.monotonic()
-        print(json.dumps(event, default=float), flush=True)
+        say(event)
 
-    watch = RunWatch(Path(arguments[0]), say)
-    while os.getppid() == parent:
-        watch.look()
+    watched = RunWatch(folder, tell)
+    while True:
+        watched.look()
+        check()
         if time.monotonic() - spoken > ALIVE_S:
-            say({"event": "alive"})
+            tell({"event": "alive"})
         time.sleep(EVERY_S)
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (BrokenPipeError, KeyboardInterrupt):
-        os._exit(0)  # the reader is gone: nothing is left to flush

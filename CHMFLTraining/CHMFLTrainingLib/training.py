@@ -1,4 +1,4 @@
-"""Training of one fold: epochs, atomic checkpoints, resume, predictions of the patients left out."""
+"""Training of one fold: epochs, atomic checkpoints, resume; and what the trained network says of a patient."""
 
 from __future__ import annotations
 
@@ -12,28 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from CHMFLPredictorLib.files import read_csv, write_csv
-from CHMFLPredictorLib.network import build_network
+from CHMFLPredictorLib.files import write_csv
+from CHMFLPredictorLib.network import build_network, dm_log_odds
 from CHMFLPredictorLib.presets import Preset
 
 from . import checkpoints
 from .batches import Batch, Batches
-from .crop_prediction import predict_crop
-from .evaluation import dice
 from .folds import draw_folds
 from .head_training import choose_decay, feature_vectors, fit_head
 from .losses import segmentation_loss, total_loss
-from .samples import Crop, center_crop
-from .training_config import TRAINING_PRESETS, TrainingConfig
+from .samples import Crop, branch_channels, center_crop
+from .training_config import TrainingConfig
 from .training_speed import Compiled, Speed, autocast, fastest, made_ahead, prepared, repeatable
 
-__all__ = ["TRAINING_PRESETS", "FoldTraining", "HeadStage", "TrainingConfig", "fold_predictions", "predict_crop"]
-PREDICTION_COLUMNS = ["patient_id", "fold", "label", "dm_log_odds", "dice", "box"]
 _LOG = logging.getLogger(__name__)
 
 
 class FoldTraining:
-    """One fold of a run. ``run`` trains what is left of it; everything it needs to go on after a kill lies in
+    """One fold of a run. ``fit`` trains what is left of it; everything it needs to go on after a kill lies in
     ``folder``.
 
     :param build: makes the network; it must offer what :class:`CHMFLPredictorLib.network.CHMFL` does.
@@ -45,7 +41,6 @@ class FoldTraining:
         preset: Preset,
         config: TrainingConfig,
         crops: list[Crop],
-        held_out: list[Crop],
         fold: int,
         folder: Path,
         device="cpu",
@@ -54,7 +49,7 @@ class FoldTraining:
     ):
         if config.head is not None and not preset.network.constrained:
             raise ValueError("staged training learns its features from the segmentation: it needs a decoder")
-        self.preset, self.config, self.held_out = preset, config, held_out
+        self.preset, self.config = preset, config
         self.fold, self.folder, self.device = fold, Path(folder), torch.device(device)
         self.crops, self.validation = _held_back(crops, config.validation, config.seed)
         torch.manual_seed(config.seed * 1000 + fold)
@@ -70,12 +65,6 @@ class FoldTraining:
         self.measured = (measured.mean(0), np.maximum(measured.std(0), 1e-3))
         self.epoch, self.history = 0, []
         self.head_stage = None  # what the head's own stage learned from: initial head, vectors, labels, ..., decay
-
-    def run(self, on_epoch: Callable[[dict], None] | None = None) -> None:
-        """Train to the last epoch, a checkpoint after each, then predict the held-out patients."""
-        self.fit(on_epoch)
-        checkpoints.save(self.folder / "network.pt", self.network.state_dict())
-        self._predict()
 
     def fit(self, on_epoch: Callable[[dict], None] | None = None) -> None:
         """Train what is left; ``network`` is the trained one after it. ``on_epoch`` gets each row of the history and
@@ -259,15 +248,6 @@ class FoldTraining:
         loss = fit_head(self.network.head, vectors, labels, measured, config, decay, seed=self.fold)
         _LOG.info("fold %d head: weight decay %g, loss %.4f", self.fold, decay, loss)
 
-    def _predict(self) -> None:
-        rows = []
-        self.network.eval()
-        for crop in self.held_out:
-            log_odds, tumor = predict_crop(self.network, crop, self.preset.preprocessing, self.device)
-            overlap = "" if tumor is None else round(dice(tumor, center_crop(crop, self.preset.preprocessing)[1]), 4)
-            rows.append([crop.patient_id, self.fold, crop.label, round(log_odds, 5), overlap, "mask"])
-        write_csv(self.folder / "predictions.csv", PREDICTION_COLUMNS, rows)
-
 
 @dataclass(frozen=True)
 class HeadStage:
@@ -293,6 +273,16 @@ def _held_back(crops: list[Crop], parts: int, seed: int) -> tuple[list[Crop], li
     ]
 
 
-def fold_predictions(folder: Path) -> list[dict]:
-    """The held-out predictions of a finished fold."""
-    return read_csv(Path(folder) / "predictions.csv")
+def predict_crop(network, crop: Crop, settings, device="cpu", decode=True) -> tuple[float, np.ndarray | None]:
+    """What a network in eval mode says of a patient it may never have seen: log-odds of DM, and the tumor, bool
+    (X, Y, Z) of the box; None without a decoder.
+
+    :param decode: False leaves the segmentation out, which is nearly all of the work.
+    """
+    inputs, mask, inside = center_crop(crop, settings)
+    x = torch.from_numpy(branch_channels(inputs, mask, network.config.branch_inputs)[None])
+    with torch.inference_mode():
+        features = network.encode(x.to(device))
+        dm_logits, segmentation = network.classify(features), network.decode(features) if decode else None
+    tumor = None if segmentation is None else (segmentation[0, 1] > segmentation[0, 0]).cpu().numpy() & inside
+    return float(dm_log_odds(dm_logits)), tumor

@@ -61,7 +61,6 @@ class TrainingConfig:
 _CPU = {"batch_size": 2, "learning_rate": 8e-3, "decay": 1e-2, "cosine": True}
 TRAINING_PRESETS = {
     "paper": TrainingConfig(),
-    "paper_suv": TrainingConfig(),
     # what a CPU can do in an hour: the segmentation on patches, then the head on its features
     "compact": TrainingConfig(28, **_CPU, loss=LossConfig(dice=True), patch=(48, 48, 64), head=HeadConfig()),
     "smoke": TrainingConfig(2, **_CPU, loss=LossConfig(dice=True, measurements=0.5)),

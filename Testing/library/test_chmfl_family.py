@@ -1,4 +1,4 @@
-"""CHMFL and its relatives as methods: what ``train`` gives, a planted outcome, resuming, inner calibration."""
+"""CHMFL and its relatives as methods: its training, a planted outcome, resuming, inner calibration."""
 
 import csv
 import json
@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLTrainingLib import cli, methods
-from CHMFLTrainingLib.cohort import read_cohort
+from CHMFLTrainingLib import methods
 from CHMFLTrainingLib.evaluation import auc, dice
 from CHMFLTrainingLib.settings import Settings
 from CHMFLTrainingLib.survival import concordance
@@ -29,7 +28,7 @@ def tiny_presets():
     """The presets ``smoke`` and ``compact`` with three levels of 16 x 16 x 16 voxels: the same roads, little work."""
     from CHMFLPredictorLib.presets import PRESETS, Preset
     from CHMFLTrainingLib.head_training import HeadConfig
-    from CHMFLTrainingLib.training import TRAINING_PRESETS
+    from CHMFLTrainingLib.training_config import TRAINING_PRESETS
 
     smoke, compact = PRESETS["smoke"], TRAINING_PRESETS["compact"]
     tiny = Preset(
@@ -123,33 +122,24 @@ def test_weight_1_leaves_the_head_without_a_word(cases, tmp_path):
 
 
 @pytest.mark.parametrize("preset", ["smoke", "compact"])
-def test_chmfl_is_what_train_gives(cases, tmp_path, preset):
-    """Same patients, fold and seed: the same log-odds and the same segmentations."""
+def test_job_seed_is_that_of_training_and_fold(cases, tmp_path, preset):
+    """Job seed 2003 is seed 2 of training, fold 3: the same log-odds and the same segmentations."""
     import torch
+    from CHMFLTrainingLib.training import FoldTraining, predict_crop
+    from CHMFLTrainingLib.training_config import TRAINING_PRESETS
 
     known, new = (group[6:14] for group in cases[True])
-    rows = [[case.patient_id, *case.paths, case.label] for case in known + new]
-    folds = [[0, case.patient_id, 3 if case in new else 1] for case in known + new]
-    for name, content in (
-        ("cohort.csv", [["patient_id", "pet", "ct", "mask", "label"], *rows]),
-        ("folds.csv", [["repeat", "patient_id", "fold"], *folds]),
-    ):
-        with open(tmp_path / name, "w", newline="") as stream:
-            csv.writer(stream).writerows(content)
-    assert len(read_cohort(tmp_path / "cohort.csv")) == 16
-    run, method = tmp_path / "run", method_of("CHMFL", preset, seed=3)
+    method = method_of("CHMFL", preset, seed=2003)
+    settings = method.preset.preprocessing
     torch.set_num_threads(method.settings.threads)
-    places = ("--cohort", tmp_path / "cohort.csv", "--folds", tmp_path / "folds.csv", "--output", run)
-    options = ("--preset", preset, "--fold", 3, "--device", "cpu")
-    assert cli.main(["train", *map(str, (*places, *options))]) == 0
+    crops = [case.crop(settings) for case in known]
+    training = FoldTraining(method.preset, replace(TRAINING_PRESETS[preset], seed=2), crops, 3, tmp_path / "fold")
+    training.fit()
     method.fit(known, tmp_path / "job")
-    with open(run / "CHMFL" / "repeat_0" / "fold_3" / "predictions.csv") as stream:
-        trained = {row["patient_id"]: row for row in csv.DictReader(stream)}
-    expected = [float(trained[case.patient_id]["dm_log_odds"]) for case in new]
-    assert np.array_equal(method.log_odds(new).round(5), expected) and np.ptp(expected) > 0
-    for case in new:
-        truth = case.crop(method.preset.preprocessing).mask[(slice(8, -8),) * 3]
-        assert dice(method.segment(case), truth) == pytest.approx(float(trained[case.patient_id]["dice"]), abs=1e-4)
+    expected = [predict_crop(training.network, case.crop(settings), settings) for case in new]
+    assert np.array_equal(method.log_odds(new), [log_odds for log_odds, _ in expected])
+    assert np.ptp(method.log_odds(new)) > 0
+    assert all(np.array_equal(method.segment(case), tumor) for case, (_, tumor) in zip(new, expected, strict=True))
 
 
 @pytest.mark.parametrize("options", [{}, {"validation": 3}])
@@ -196,10 +186,11 @@ def test_a_damaged_model_is_refused(cases, tmp_path):
 def fold_training(cases, folder, **changes):
     """A fold of the smoke preset on some cases."""
     from CHMFLPredictorLib.presets import PRESETS
-    from CHMFLTrainingLib.training import TRAINING_PRESETS, FoldTraining
+    from CHMFLTrainingLib.training import FoldTraining
+    from CHMFLTrainingLib.training_config import TRAINING_PRESETS
 
     crops = [case.crop(PRESETS["smoke"].preprocessing) for case in cases]
-    return FoldTraining(PRESETS["smoke"], replace(TRAINING_PRESETS["smoke"], **changes), crops, [], 0, folder)
+    return FoldTraining(PRESETS["smoke"], replace(TRAINING_PRESETS["smoke"], **changes), crops, 0, folder)
 
 
 def test_validation_keeps_the_epoch_of_its_least_loss(cases, tmp_path, monkeypatch):
@@ -261,7 +252,7 @@ def test_training_ends_when_the_loss_stays(cases, tmp_path, monkeypatch):
 
 
 def test_old_settings_without_validation_can_be_read():
-    from CHMFLTrainingLib.training import TRAINING_PRESETS, TrainingConfig
+    from CHMFLTrainingLib.training_config import TRAINING_PRESETS, TrainingConfig
 
     values = json.loads(json.dumps(TRAINING_PRESETS["compact"].to_dict()))
     assert TrainingConfig.from_dict(values) == TRAINING_PRESETS["compact"]

@@ -310,6 +310,6 @@ def test_folds_are_drawn_where_none_are_given(cohort, tmp_path):
     assert [sorted(folds) for folds in made.folds] == [sorted(made.patients)] * 2
 
 
-def test_run_of_train_is_not_a_comparison(tmp_path, capsys):
+def test_run_of_another_kind_is_refused(tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"method": "CHMFL"}')
     assert compare("status", tmp_path) == 2 and "run_other_kind" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 from CHMFLPredictorLib.files import write_json
 from CHMFLTrainingLib import run_log, run_owner, run_process
 from CHMFLTrainingLib.comparison import Comparison
+from CHMFLTrainingLib.dask_jobs import job_event
 from CHMFLTrainingLib.run_process import DetachedRun, is_at_work
 from compared_run import EPOCHS, FOLDS, epochs_run, new_run, write_cohort
 
@@ -77,7 +78,7 @@ def test_run_is_apart_found_again_stopped_and_resumed(tmp_path):
 
 
 ERROR_LINE = 'print(\'{"event": "error", "code": "output_full", "message": "The disk is full.", "hint": "Free it."}\')'
-ERROR_TEXT = "import sys; print('Error (run_in_use): Another program.\\nWait for it.', file=sys.stderr)"
+CANCELED_LINE = 'print(\'{"event": "error", "code": "canceled", "message": "Canceled.", "hint": ""}\')'
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ ERROR_TEXT = "import sys; print('Error (run_in_use): Another program.\\nWait for
         ("raise SystemExit(0)", "finished", "", "", ""),
         ("raise SystemExit(3)", "stopped", "", "", ""),
         (ERROR_LINE + "; raise SystemExit(2)", "failed", "output_full", "The disk is full.", "Free it."),
-        (ERROR_TEXT + "; raise SystemExit(2)", "failed", "run_in_use", "Another program.", "Wait for it."),
+        (CANCELED_LINE + "; raise SystemExit(3)", "stopped", "", "", ""),
         ("raise ValueError('of all things')", "failed", "run_killed", "of all things", "Resume"),
     ],
 )
@@ -181,15 +182,17 @@ def test_program_that_cannot_be_started(tmp_path, monkeypatch):
 
 
 def test_log_in_words(tmp_path):
-    job = {"event": "job", "method": "TLG", "repeat": 0, "fold": 1, "state": "finished", "done": 2, "jobs": 9}
-    failed = {**job, "state": "failed", "code": "output_full", "message": "Full.", "hint": "Free some.", "seconds": 1}
-    events = [{"event": "prepare", "done": 3, "patients": 12}, {**job, "seconds": 0.5}, failed, {"event": "result"}]
+    job = {"method": "TLG", "repeat": 0, "fold": 1, "state": "finished", "seconds": 0.5}
+    error = {"state": "failed", "code": "output_full", "message": "Full.", "hint": "Free some.", "traceback": "..."}
+    prepared = {"event": "progress", "stage": "prepare", "fraction": 0.025, "text": "3 of 12", "done": 3, "of": 12}
+    events = [prepared, job_event(job, 2, 9), job_event(job | error, 3, 9), {"event": "result"}]
     lines = ["> python -m CHMFLTrainingLib", *map(json.dumps, events), "a library's words"]
     (tmp_path / run_log.LOG_FILE).write_text("\n".join(lines))
     said = run_log.log_tail(tmp_path).splitlines()
-    assert said[1:3] == ["prepared 3 of 12 patients", "2/9 TLG, repeat 0, fold 1 finished, 0.5 s"]
+    assert said[1:3] == ["3 of 12", "2/9 TLG, repeat 0, fold 1 finished, 0.5 s"]
     assert "Full. (output_full) Free some." in said[3] and said[4] == "a library's words"
     assert run_log.prepared(tmp_path) == (3, 12) and run_log.last_error(tmp_path) is None
+    assert "traceback" not in events[2] and events[1]["fraction"] < events[2]["fraction"] < 1
 
 
 def test_long_log_is_cut_at_a_line(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.presets import PRESETS
-from CHMFLTrainingLib import gpu_folds
+from CHMFLTrainingLib import dask_jobs
 from CHMFLTrainingLib.samples import MARGIN, Crop, load_crop
 
 SMOKE = PRESETS["smoke"]
@@ -34,10 +34,11 @@ def crops():
 
 
 def training_of(crops, folder, speed=None, **changes):
-    from CHMFLTrainingLib.training import TRAINING_PRESETS, FoldTraining
+    from CHMFLTrainingLib.training import FoldTraining
+    from CHMFLTrainingLib.training_config import TRAINING_PRESETS
 
     config = replace(TRAINING_PRESETS["smoke"], **changes)
-    return FoldTraining(SMOKE, config, crops, crops[:1], 0, folder, speed=speed)
+    return FoldTraining(SMOKE, config, crops, 0, folder, speed=speed)
 
 
 def one_epoch(crops, folder, speed):
@@ -380,15 +381,15 @@ def test_what_no_compiler_is_guilty_of_is_raised(crops, tmp_path, monkeypatch):
     ],
 )
 def test_small_networks_share_a_gpu(preset, gpus, cores, jobs):
-    assert gpu_folds.jobs_at_once(preset, gpus, cores) == jobs
+    assert dask_jobs.jobs_at_once(preset, gpus, cores) == jobs
 
 
 def test_default_jobs_of_a_computer_with_gpus(monkeypatch):
     from CHMFLTrainingLib import dask_jobs, job_process
 
     monkeypatch.setattr(job_process, "choose_device", lambda wanted, slot=0: "cuda:0")
-    monkeypatch.setattr(gpu_folds, "gpu_memory_gb", lambda: [80.0, 80.0])
-    monkeypatch.setattr(gpu_folds.os, "cpu_count", lambda: 32)
+    monkeypatch.setattr(dask_jobs, "gpu_memory_gb", lambda: [80.0, 80.0])
+    monkeypatch.setattr(dask_jobs.os, "cpu_count", lambda: 32)
     assert dask_jobs.default_jobs("compact", "auto") == 6
     assert dask_jobs.default_jobs("compact", "cuda:1") == 3
     assert dask_jobs.default_jobs("paper", "auto") == 2

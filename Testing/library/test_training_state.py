@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from CHMFLTrainingLib import child_tasks, known_runs, run_watch
-from CHMFLTrainingLib.cli import _parser
+from CHMFLTrainingLib import known_runs, run_watch
+from CHMFLTrainingLib.cli import make_parser
+from CHMFLTrainingLib.findings import together
 from CHMFLTrainingLib.run_process import RunEnding
 from CHMFLTrainingLib.training_plan import PAPER_METHODS, Choices, new_run, resumed_run
 from CHMFLTrainingLib.training_state import Phase, TrainingState
-from compared_run import METHODS, compare, write_cohort
+from compared_run import METHODS, child, compare, write_cohort
 from compared_run import new_run as whole_run
 from conftest import REPOSITORY
 
@@ -106,7 +107,7 @@ def test_run_found_on_disk_shows_as_its_files_say():
 
 def parsed(arguments):
     """The arguments as the command line understands them."""
-    return _parser().parse_args([str(argument) for argument in arguments])
+    return make_parser().parse_args([str(argument) for argument in arguments])
 
 
 def test_paper_protocol_on_the_command_line():
@@ -217,37 +218,90 @@ def test_known_runs_in_brief(run, tmp_path):
 
 
 def task(capsys, *arguments):
-    """What a task of the panel's child says: the lines before the last, and the last."""
-    code = child_tasks.main([str(argument) for argument in arguments])
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    """What a command of the panel's child says: its code, the events before the last, and the last."""
+    code = compare(*arguments, "--progress", "json")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return code, lines[:-1], lines[-1]
+
+
+def check(capsys, cohort, *options):
+    """Code, steps, what was found, and the last event of ``cohort check``."""
+    code, events, last = task(capsys, "cohort", "check", cohort, "--preset", "smoke", *options)
+    return code, events[:-1], events[-1], last
 
 
 def test_cohort_is_checked(run, capsys, tmp_path):
     cohort = run.parent / "cohort.csv"
-    code, progress, result = task(capsys, "check", cohort, "--preset", "smoke", "--folds", 3)
-    assert code == 0 and len(progress) == 12 and progress[0]["of"] == 12
-    assert result["cohort"] == str(cohort) and result["usable"] == 12 and result["counts"]["error"] == 0
-    assert {patient["label"] for patient in result["patients"]} == {0, 1}
-    assert all(os.path.exists(patient["files"]["pet"]) for patient in result["patients"])
+    code, steps, found, result = check(capsys, cohort, "--fold-count", 3)
+    assert code == 0 and [step["event"] for step in steps] == ["progress"] * 12 and steps[0]["of"] == 12
+    assert [step["fraction"] for step in steps] == sorted(step["fraction"] for step in steps)
+    assert found["event"] == "findings" and found["cohort"] == result["cohort"] == str(cohort)
+    assert found["usable"] == 12 and found["counts"]["error"] == 0 and result["event"] == "result"
+    assert {patient["label"] for patient in found["patients"]} == {0, 1}
+    assert all(os.path.exists(patient["files"]["pet"]) for patient in found["patients"])
     broken = tmp_path / "broken.csv"
     broken.write_text(cohort.read_text().replace("P00_pet.nii", "absent.nii"))
-    assert task(capsys, "check", broken, "--preset", "smoke")[2]["counts"]["error"] > 0
+    code, _, found, error = check(capsys, broken)
+    assert (code, error["event"], error["code"], error["exit_code"]) == (2, "error", "cohort_findings", 2)
+    assert found["counts"]["error"] > 0 and found["findings"][0]["severity"] == "error"
     one_modality = tmp_path / "pet_alone.csv"
     one_modality.write_text(re.sub(r"[^,]*P00_ct\.nii", "", cohort.read_text()))
     counts = [
-        task(capsys, "check", one_modality, "--preset", "smoke", "--methods", names)[2]["counts"]["error"]
+        check(capsys, one_modality, "--methods", names)[2]["counts"]["error"]
         for names in ("", "2D-CNN-PET", "2D-CNN-PET,CHMFL")
     ]
     assert counts == [0, 0, 1]
-    code, _, error = task(capsys, "check", tmp_path / "absent.csv")
+    code, _, error = task(capsys, "cohort", "check", tmp_path / "absent.csv")
     assert code == 2 and error["code"] == "cohort_unreadable" and error["hint"]
+
+
+def test_findings_of_making_and_of_checking_are_shown_together():
+    def finding(severity, name):
+        return {"severity": severity, "patient_id": name, "code": "c", "text": "t", "hint": "", "line": None}
+
+    made = {"cohort": "made.csv", "findings": [finding("error", "A"), finding("note", "B")]}
+    found = together([made, {"cohort": "made.csv", "usable": 1, "findings": [finding("warning", "B")]}])
+    assert [one["severity"] for one in found["findings"]] == ["error", "warning", "note"]
+    assert found["counts"] == {"error": 1, "warning": 1, "note": 1} and found["usable"] == 1
 
 
 def test_runs_side_by_side(run, capsys):
     code, _, result = task(capsys, "metrics", run, run)
     assert code == 0 and [row["run"] for row in result["rows"]] == ["run_1"] * 4
     assert task(capsys, "metrics", run, run.parent)[2]["code"] == "run_missing"
+    assert compare("metrics", run) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 3 and said[1].split()[:2] == ["run_1", "Walk"] and f"{result['rows'][0]['auc']:.3f}" in said[1]
+
+
+def test_every_command_ends_with_one_event_and_its_code(run, capsys, tmp_path):
+    for arguments, code in (
+        (("status", run), 0),
+        (("methods",), 0),
+        (("report", tmp_path), "run_missing"),
+        (("export", run, "--output", tmp_path / "bundle"), "method_not_compared"),
+        (("predict", run, "--method", "TLG"), "method_not_compared"),
+        (("cohort",), "command_line"),
+        (("compare", "--output", tmp_path, "--colour", "red"), "command_line"),
+        (("cohort", "check", run / "cohort.csv", "--table", tmp_path), "file_unusable"),
+    ):
+        exit_code, _, last = task(capsys, *arguments)
+        if code == 0:
+            assert exit_code == 0 and last["event"] == "result", arguments
+        else:
+            assert (exit_code, last["event"], last["code"], last["exit_code"]) == (2, "error", code, 2), arguments
+            assert last["message"] and last["hint"]
+
+
+def test_watch_tells_a_program_and_ends_with_it(run):
+    watched = child(["status", run, "--watch", "--progress", "json"], stderr=subprocess.DEVNULL)
+    try:
+        first = json.loads(watched.stdout.readline())
+        assert first["event"] == "status" and first["finished"] == 6
+        watched.stdout.close()
+        assert watched.wait(60) == 3
+    finally:
+        watched.kill()
 
 
 ABSENT = ("torch", "dask", "distributed", "sklearn", "mirp", "monai", "matplotlib", "safetensors", "pydicom", "PIL")
@@ -258,8 +312,8 @@ class Absent:
         if name.split(".")[0] in {names!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from CHMFLTrainingLib import child_tasks
-sys.exit(child_tasks.main(["methods"]))
+from CHMFLTrainingLib import cli
+sys.exit(cli.main(["methods", "--progress", "json"]))
 """
 
 
