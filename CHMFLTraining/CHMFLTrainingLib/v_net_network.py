@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from CHMFLPredictorLib.errors import MissingDependency
 from CHMFLPredictorLib.network import NetworkConfig
@@ -31,8 +33,14 @@ class VNetSegmenter(nn.Module):
         return self.head(features)[0]
 
     def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Logits of background and tumor (N, 2, X, Y, Z)."""
-        return self.net(features[0])
+        """Logits of background and tumor (N, 2, X, Y, Z); on a CPU always computed in float32.
+
+        PyTorch 2.13 gives a wrong gradient, not the same one twice, of a bfloat16 convolution whose kernel is larger
+        than the image, as V-Net's deepest are in a small box.
+        """
+        (image,) = features
+        with torch.autocast("cpu", enabled=False) if image.device.type == "cpu" else nullcontext():
+            return self.net(image)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Both outputs, as the network of the paper gives them."""
