@@ -38,6 +38,32 @@ def limited_threads():
     yield
 
 
+def choose_precision(patch: pytest.MonkeyPatch, bfloat16: bool) -> None:
+    """Let all that runs in this process on a CPU compute in bfloat16, emulated where the processor lacks it, or all in
+    float32: what a test finds is then the same on every processor.
+    """
+    from CHMFLPredictorLib import backends, openvino_network
+    from CHMFLTrainingLib import training_speed
+
+    patch.setattr(backends, "_cpu_has_bfloat16", lambda: bfloat16)
+    patch.setattr(openvino_network, "has_bfloat16", lambda: bfloat16)
+    patch.setattr(training_speed, "has_fast_bfloat16", lambda device: bfloat16 and device.type == "cpu")
+
+
+@pytest.fixture(scope="module")
+def float32():
+    """For a module whose numbers are compared more strictly than bfloat16 rounds: float32, whatever the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        choose_precision(patch, bfloat16=False)
+        yield
+
+
+@pytest.fixture
+def bfloat16(monkeypatch):
+    """bfloat16, whatever the processor, within the test."""
+    choose_precision(monkeypatch, bfloat16=True)
+
+
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory) -> Path:
     """Folder with the digital thigh: PET.nii.gz (SUV), CT.nii.gz (HU) and mask.nii.gz (tumor, CT grid)."""

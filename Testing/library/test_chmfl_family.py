@@ -21,6 +21,7 @@ LEARNERS = {
     **dict.fromkeys(("Mask + HMFL", "CHMFL w=0", "CHMFL w=0.25", "CHMFL w=0.5", "CHMFL w=0.75"), JOINT),
 }
 ROWS = (*LEARNERS, "CHMFL w=1", "V-net")
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture(scope="module", autouse=True)
