@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import traceback
 import unittest
 from pathlib import Path
@@ -262,6 +263,28 @@ class TrainingTest(unittest.TestCase):
         run = DetachedRun(folder)
         run.stop()
         selftest.wait_for(lambda: not run.poll(), "the run's program ends", LONG_S)
+
+    def hold_run(self, path):
+        """Halt the run's program and its workers as soon as a file is there: the run is then under way for as long as
+        the test looks, however fast the computer. Windows cannot; there the run is as slow as it is.
+        """
+        until = time.monotonic() + LONG_S
+        while not path.exists():  # without the panel, whose look at the run may take longer than the run
+            self.assertLess(time.monotonic(), until, f"there is no {path}; {self.ui.messageLabel.text}")
+            time.sleep(0.002)
+        self._signal_run("SIGSTOP")
+        self.addCleanup(self.let_go)
+
+    def let_go(self):
+        """Let a run that is held go on."""
+        self._signal_run("SIGCONT")
+
+    def _signal_run(self, name):
+        from CHMFLTrainingLib.run_process import owner_of
+
+        pid = (owner_of(self.run_folder) or {}).get("pid")
+        if os.name != "nt" and pid is not None and self.at_work():
+            os.killpg(os.getpgid(pid), getattr(signal, name))
 
     def kill_run(self):
         """End the run's program without a word, as the system does when the memory is exhausted."""

@@ -100,7 +100,7 @@ def ensure(venv: Path = VENV, say=print) -> Path:
     if not reason:
         say(f"Using {venv}")
         return venv_python(venv)
-    say(f"Making {venv} ({reason}); this takes some minutes and about 3 GB.")
+    say(f"Making {venv} ({reason}); this takes some minutes and about 4.6 GB.")
     python = venv_python(venv)
     requirement = torch_requirement()
     steps = [

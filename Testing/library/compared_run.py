@@ -1,6 +1,7 @@
 """A small cohort, two tiny methods of the test's own, and the command line on them."""
 
 import csv
+import json
 import os
 import sys
 from pathlib import Path
@@ -191,6 +192,19 @@ def epochs_run(run: Path, fold: int, repeat: int = 0) -> list[int]:
     """The epochs that the walk took in one fold, over all attempts."""
     text = (run / "Walk" / f"repeat_{repeat}" / f"fold_{fold}" / "epochs_run.txt").read_text()
     return [int(line.split()[0]) for line in text.splitlines()]
+
+
+def read_json(path: Path) -> dict | None:
+    """A file that another program writes; None while it is absent or not whole."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def epoch_of(run: Path, fold: int, repeat: int = 0) -> int | None:
+    """The epoch that the walk says to be in; None while it says nothing."""
+    return (read_json(run / "Walk" / f"repeat_{repeat}" / f"fold_{fold}" / "progress.json") or {}).get("epoch")
 
 
 def written_run(folder: Path, cohort: Path, methods: list[str], folds: Path | None = None, epochs: int = 0):

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from compared_run import FOLDS, child, compare, epochs_run, new_run, numbers, write_cohort
+from compared_run import FOLDS, child, compare, epoch_of, epochs_run, new_run, numbers, read_json, write_cohort
 from conftest import REPOSITORY
 
 pytest.importorskip("distributed", reason="the jobs run on Dask, which is not installed")
@@ -37,22 +37,13 @@ def wait_for(condition, program=None, seconds=400):
         time.sleep(0.05)
 
 
-def read_json(path) -> dict | None:
-    """A file that another program writes; None while it is absent or not whole."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
 def held_run(cohort, folder, tmp_path, *options):
     """A run as a program of its own whose second job stays in its second epoch as long as the file ``hold`` exists."""
     hold = tmp_path / "hold"
     hold.touch()
     program = child(new_run(cohort, folder, "--option", f"Walk:hold={hold}", *options))
     try:
-        progress = folder / "Walk" / "repeat_0" / "fold_1" / "progress.json"
-        wait_for(lambda: (read_json(progress) or {}).get("epoch") == 2, program)
+        wait_for(lambda: epoch_of(folder, 1) == 2, program)
     except BaseException:
         program.kill()
         raise

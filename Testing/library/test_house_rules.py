@@ -336,9 +336,9 @@ def test_product_code_never_knows_of_a_stand_in():
         assert not re.search(r"slicer_headless|stand-in|standin|slicer-core|slicer_core", text), path.name
 
 
-def test_style():
+@pytest.mark.parametrize("command", [("check", "--output-format", "concise"), ("format", "--check")])
+def test_style(command):
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(REPOSITORY)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "ruff", *command, "--no-cache", str(REPOSITORY)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
