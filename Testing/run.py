@@ -2,7 +2,7 @@
 """Everything that one can do with a checkout, on a machine with nothing but Python:
 
     python3 Testing/run.py predict [--pet FILE --ct FILE] [--model FOLDER] [--device auto|cpu|cuda] [--output out]
-    python3 Testing/run.py test [options of pytest]
+    python3 Testing/run.py test [--fast] [options of pytest]
     python3 Testing/run.py screenshots [--patient FOLDER] [--output Resources/Screenshots]
     python3 Testing/run.py benchmark [options of Testing/benchmark.py]
 
@@ -24,6 +24,9 @@ SCRIPTS = {"predict": "predict_sample.py", "screenshots": "screenshots.py", "ben
 NOTHING_COLLECTED = 5  # pytest's exit code
 # Each in a process of its own: the panel's tests put a whole application in place of what the library's tests use bare.
 SUITES = ("library", "panel")
+# Two processes, each with whole modules, whose trainings and phantoms are made once.
+IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
+FAST = ("-m", "not slow and not standin")
 
 
 def main(arguments: list[str]) -> int:
@@ -48,14 +51,19 @@ def main(arguments: list[str]) -> int:
 
 
 def test(python: str, folder: Path, options: list[str]) -> int:
-    """Run the tests that the options name, or every suite; the worst exit code is the answer."""
+    """Run the tests that the options name, or every suite; the worst exit code is the answer.
+
+    ``--fast`` leaves out what is marked slow or tests the stand-in for Slicer.
+    """
+    fast = "--fast" in options
+    options = [*(FAST if fast else ()), *(option for option in options if option != "--fast")]
     command = [python, "-m", "pytest", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder), *options]
     if any(Path(option.split("::")[0]).exists() for option in options):
         return hand_over(command)
     codes = []
     for suite in SUITES:
         print(f"\n===== Tests in {folder.name}/{suite} =====", flush=True)
-        codes.append(hand_over([*command, str(folder / suite)]))
+        codes.append(hand_over([*command, *IN_PARALLEL, str(folder / suite)]))
         if codes[-1] in STOPPED:
             break
     ran = [code for code in codes if code != NOTHING_COLLECTED]  # -k may pick tests of one suite only

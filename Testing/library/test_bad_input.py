@@ -301,6 +301,7 @@ def test_output_not_writable(small, tiny_bundle, tmp_path, capsys, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_disk_full_at_the_end(small, tiny_bundle, tmp_path, capsys, monkeypatch):  # noqa: F811
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

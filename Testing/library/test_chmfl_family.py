@@ -65,6 +65,7 @@ def labels(cases):
     return np.array([case.label for case in cases])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_planted_outcome_is_learned_and_noise_is_not(cases, tmp_path, name):
     preset, options = LEARNERS[name]
@@ -88,6 +89,7 @@ def dealt_anew(group):
     return [replace(case, time=group[n].time, event=group[n].event) for case, n in zip(group, others, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("preset", "epochs"), [("compact", 3), ("smoke", 6)])
 def test_cox_head_learns_planted_times_and_no_others(cases, tmp_path, preset, epochs):
     """Labels exchanged, times kept: the same risks."""
@@ -437,6 +439,7 @@ def test_relevance_lies_on_the_box_and_in_the_tumor(seen, cases):
     assert found[tumor].mean() > found[~tumor].mean()
 
 
+@pytest.mark.slow
 def test_v_net_is_monais():
     from CHMFLTrainingLib.v_net_network import narrow_v_net
     from monai.networks.nets.vnet import VNet
@@ -445,6 +448,7 @@ def test_v_net_is_monais():
     assert {key: value.shape for key, value in made.items()} == {key: value.shape for key, value in own.items()}
 
 
+@pytest.mark.slow
 def test_v_net_segments_and_its_tlg_predicts(cases, tmp_path):
     known, new = cases[True]
     method = method_of("V-net", epochs=15, batch_size=4)
@@ -461,6 +465,18 @@ def test_v_net_segments_and_its_tlg_predicts(cases, tmp_path):
     noise = method_of("V-net", epochs=2, batch_size=4)
     noise.fit(cases[False][0], tmp_path / "noise")
     assert 0.2 < auc(labels(cases[False][1]), noise.predict(cases[False][1])) < 0.8
+
+
+def test_v_net_is_in_float32_on_a_cpu():
+    """Its numbers are the same where a training is in bfloat16, whose gradients are wrong in images of 2 voxels."""
+    import torch
+
+    network = method_of("V-net").build(method_of("V-net").preset.network).eval()
+    image = torch.rand(1, 2, 32, 32, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = network.decode(network.encode(image))
+    with torch.no_grad():
+        assert found.dtype == torch.float32 and torch.equal(found, network.net(image))
 
 
 def test_tlg_of_a_segment_by_hand(cases):

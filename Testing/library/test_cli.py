@@ -25,6 +25,7 @@ def child(*arguments, code=None, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, **options)
 
 
+@pytest.mark.slow
 def test_child_protocol(small, tiny_bundle, tmp_path):  # noqa: F811
     """Standard output holds JSON lines and nothing else, even where a library prints; the words are on standard
     error.

@@ -173,6 +173,7 @@ def scheduler(tmp_path):
             program.wait(400)
 
 
+@pytest.mark.slow
 def test_any_scheduler_by_its_address(cohort, run, tmp_path, scheduler):
     assert compare(*new_run(cohort, tmp_path / "run", "--scheduler", scheduler)) == 0
     assert numbers(tmp_path / "run") == numbers(run)

@@ -156,6 +156,7 @@ def test_resumed_run_gets_more_methods_and_repeats_but_no_other_settings(cohort,
     assert numbers(folder) == numbers(run)
 
 
+@pytest.mark.slow
 def test_new_method_of_a_run_brings_its_own_options_and_preset(cohort, tmp_path):
     """A row may be what the computer can afford, each by itself; the run says so."""
     folder = tmp_path / "run"

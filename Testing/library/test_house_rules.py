@@ -140,6 +140,7 @@ def test_rule_2_only_named_rooms_import_slicer():
             assert not names, f"{path.relative_to(REPOSITORY)} imports {names}"
 
 
+@pytest.mark.slow
 def test_rule_2_the_libraries_run_without_slicer():
     """All but the rooms for Slicer can be imported where ``slicer``, ``qt`` and ``vtk`` do not exist."""
     modules = [

@@ -80,6 +80,7 @@ class Child:
         return code, time.monotonic() - begin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_interrupted_at_every_stage(small, tiny_bundle, tmp_path, stage):  # noqa: F811
     child = Child(CALLS[stage], predict_arguments(small, tiny_bundle, tmp_path / "new" / "out"))
@@ -93,6 +94,7 @@ def test_interrupted_at_every_stage(small, tiny_bundle, tmp_path, stage):  # noq
     assert ("risk" in [e["event"] for e in events]) == (list(STAGES).index(stage) > list(STAGES).index("risk"))
 
 
+@pytest.mark.slow
 def test_parent_that_vanishes_ends_the_child(small, tiny_bundle, tmp_path):  # noqa: F811
     child = Child(CALLS["preprocess"], predict_arguments(small, tiny_bundle, tmp_path / "out"))
     child.process.stdout.close()

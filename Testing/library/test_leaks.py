@@ -64,6 +64,7 @@ def people(tmp_path_factory):
     return cases[:KNOWN], cases[KNOWN:], planted_cases(HELD_OUT, False, 6, tmp_path_factory.mktemp("strangers"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_our_methods_learn_from_training_patients_only(name, people, tmp_path):
     settings = Settings("smoke", seed=3, options=OPTIONS[name])
@@ -224,6 +225,7 @@ def write_run(folder, cases, methods):
     return Comparison.create(folder / "run", cohort, write_csv(folder / "folds.csv", COLUMNS_OF_FOLDS, folds), plan)
 
 
+@pytest.mark.slow
 def test_a_job_of_a_run_gives_a_method_its_training_patients_only(people, tmp_path):
     """The same job of two runs that differ in nothing but the held-out patients ends with the same model."""
     known, held_out, strangers = people

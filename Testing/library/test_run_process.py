@@ -52,6 +52,7 @@ def ended(run, finished=False):
     return run.ending(finished)
 
 
+@pytest.mark.slow
 @posix
 def test_run_is_apart_found_again_stopped_and_resumed(tmp_path):
     """The whole way with the real command line: what a panel does that was closed and opened again."""

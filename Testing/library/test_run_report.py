@@ -141,6 +141,7 @@ def test_times_are_judged_where_the_cohort_has_them(report, run, cohort, tmp_pat
     assert "survival" not in [table.stem for table in run_report.make_tables(read_run(bare.folder))]
 
 
+@pytest.mark.slow
 def test_weights_of_the_loss_make_a_curve(cohort, tmp_path):
     """Fig. 5 from rows that are named by their w, listed or not."""
     names = ["CHMFL w=0", "CHMFL w=0.3", "CHMFL w=1", "TLG"]

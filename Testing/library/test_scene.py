@@ -500,6 +500,7 @@ def test_results_survive_saving_and_loading(pair, scene, tmp_path):
 # The real child ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_real_command_line_on_the_phantom(scene, manner, phantom, tiny_bundle, tmp_path):
     pet = slicer_headless.load_volume(phantom / "PET.nii.gz", "--PET von Prüfung")
     ct = slicer_headless.load_volume(phantom / "CT.nii.gz", "CT")

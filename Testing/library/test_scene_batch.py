@@ -260,6 +260,7 @@ def test_the_table_survives_saving(pairs, scene, tmp_path):
     assert rows_of(table) == before and table.GetColumnUnitLabel("Tumor volume [ml]") == "ml"
 
 
+@pytest.mark.slow
 def test_files_of_a_scene_batch(scene, small, tiny_bundle, manner, tmp_path):  # noqa: F811
     """The real command line: a folder for each patient, though two have the same name, and one CSV."""
     pet = slicer_headless.load_volume(small / "PET.nii.gz", "PET")
@@ -393,6 +394,7 @@ def test_cancel_while_it_looks_for_patients(scene, manner, cohort, tmp_path):
     assert events == [{"event": "progress", "stage": "read", "fraction": 0.0, "text": "Looking for patients"}]
 
 
+@pytest.mark.slow
 def test_the_real_command_line_resumes(scene, manner, small, tiny_bundle, tmp_path):  # noqa: F811
     cohort, output = tmp_path / "cohort", tmp_path / "cohort" / "results"
     for name in ("p1", "p2"):

@@ -25,11 +25,13 @@ def few(tmp_path_factory):
     return planted_cases(16, True, 5, tmp_path_factory.mktemp("few"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Volume + SUVmax", "TLG", "Uptake", "Clinical"])
 def test_simple_methods_learn_and_stay_at_chance(name, tmp_path):
     learns_and_stays_at_chance(method(name), SMOKE, tmp_path)
 
 
+@pytest.mark.slow
 def test_forest_of_hand_crafted_features_learns_and_stays_at_chance(tmp_path):
     settings = replace(SMOKE, options=QUICK_RADIOMICS)
     learns_and_stays_at_chance(method("HC + RF"), settings, tmp_path, train=16, test=16)

@@ -248,6 +248,7 @@ def test_auc_interval_is_as_wide_as_theory_says():
     assert low < auc(labels, scores) < high and (high - low) / 3.92 == pytest.approx(0.07, abs=0.02)
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_to_the_same_numbers(cohort, run, tmp_path, monkeypatch):
     from CHMFLTrainingLib import training
 
@@ -273,6 +274,7 @@ def test_unfinished_run_is_not_exported(cohort, run, tmp_path, capsys):
     assert "[1]" in capsys.readouterr().err and not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.slow
 def test_export_makes_a_bundle_that_predicts_as_the_folds_did(cohort, run, tmp_path):
     import torch
     from CHMFLPredictorLib import preprocessing, volumes
@@ -298,6 +300,7 @@ def test_export_makes_a_bundle_that_predicts_as_the_folds_did(cohort, run, tmp_p
     assert found == pytest.approx(float(rows["P2"]["mask_log_odds"]), abs=0.02)
 
 
+@pytest.mark.slow
 def test_network_learns_a_planted_signal():
     """Forty steps on two patients that differ in uptake: the head must tell them apart, which it cannot before."""
     import torch
@@ -354,6 +357,7 @@ def test_head_alone_learns_a_planted_signal_and_stays_at_chance_on_noise():
         assert found > 0.9 if planted else 0.3 < found < 0.7
 
 
+@pytest.mark.slow
 def test_staged_training_runs_and_resumes(cohort, tmp_path, monkeypatch):
     """The compact road on the smoke network: segmentation on patches, then the head; a kill between them is mended."""
     from CHMFLTrainingLib import training

@@ -408,6 +408,7 @@ def benchmark(monkeypatch, tmp_path):
     return benchmark_train
 
 
+@pytest.mark.slow
 def test_benchmark_measures_both_ways_on_the_same_views(benchmark, tmp_path, monkeypatch):
     """In this process; the loss shows that both trained on the same."""
     import torch

@@ -402,6 +402,7 @@ def test_full_disk_leaves_the_older_file(tmp_path, suffix):
 # Real patients --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_patient_is_read_without_complaint(sts):
     """The only warning is that the units were assumed; every mask lies in its CT."""
     patients = sorted(path.name for path in (sts / "images").iterdir() if path.is_dir())

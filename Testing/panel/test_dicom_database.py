@@ -11,7 +11,10 @@ from own_modules import NO_SOURCE, SOURCE, load_own
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENTS = ROOT.parent / "shared" / "data" / "sts" / "dicom"
 
-pytestmark = pytest.mark.filterwarnings("ignore:The value length")  # of the patients' study IDs
+pytestmark = [
+    pytest.mark.standin,
+    pytest.mark.filterwarnings("ignore:The value length"),  # of the patients' study IDs
+]
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def predict(widget):
     return widget.panel.follower.run.prediction.result
 
 
+@pytest.mark.slow
 def test_bqml_from_the_dicom_module_predicts_as_suv_does(widget, study):
     from CHMFLPredictorLib import scene_samples
     from slicer_standin.dicom_database import load_series

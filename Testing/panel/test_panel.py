@@ -54,6 +54,7 @@ def test_generic_module_tests():
     slicer_standin.remove_module("CHMFLPredictor")
 
 
+@pytest.mark.slow
 def test_loading_the_module_costs_the_start_little():
     """Until the panel is opened, nothing but the library's smallest files is imported."""
     own = apart("print(*(set(sys.modules) - before))").split()
@@ -65,6 +66,7 @@ def test_loading_the_module_costs_the_start_little():
     assert parts == set(small.split())
 
 
+@pytest.mark.slow
 def test_panel_opens_without_anything_that_is_not_slicers():
     script = (
         "slicer.modules.chmflpredictor.widgetRepresentation().enter()\n"
@@ -76,6 +78,7 @@ def test_panel_opens_without_anything_that_is_not_slicers():
     assert "PyTorch is installed" in said
 
 
+@pytest.mark.slow
 def test_flat_installation_predicts(tmp_path):
     """Slicer installs every module's files into one folder; from there the panel works as from the sources."""
     lists = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8")

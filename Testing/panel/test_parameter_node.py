@@ -10,6 +10,8 @@ from typing import Annotated, Optional
 import pytest
 from own_modules import NO_SOURCE, OWN, PACKAGES, load_own
 
+pytestmark = pytest.mark.standin
+
 ALIAS = "own_parameterNodeWrapper"
 # classes that Slicer's package names and the stand-in lacks
 UNKNOWN = {

@@ -12,6 +12,8 @@ import slicer_standin
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 from slicer_standin import pythonqt
 
+pytestmark = pytest.mark.standin
+
 
 @pytest.fixture
 def panel():

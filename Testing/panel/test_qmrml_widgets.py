@@ -11,6 +11,8 @@ from PySide6 import QtCore, QtTest, QtWidgets
 from slicer_standin import pythonqt, pythonqt_signals
 from vtk.util.numpy_support import vtk_to_numpy
 
+pytestmark = pytest.mark.standin
+
 VOLUME = "vtkMRMLScalarVolumeNode"
 SURFACE = "Closed surface"
 

@@ -166,6 +166,7 @@ def test_a_file_in_the_cache_that_was_spoiled_is_fetched_again(server, cache):
     assert len(server.requests) == 3
 
 
+@pytest.mark.slow
 def test_the_phantom_needs_no_network(cache):
     pet, ct = load_sample("Phantom")
     assert (pet.GetName(), ct.GetName()) == ("Phantom PET", "Phantom CT") and is_shown_as_pet_over_ct(pet, ct)

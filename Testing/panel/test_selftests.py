@@ -10,6 +10,8 @@ import slicer_standin
 
 TESTING = Path(__file__).resolve().parents[1]
 MODULE_FILES = [TESTING.parent / name / f"{name}.py" for name in ("CHMFLPredictor", "CHMFLTraining")]
+# 10 s and more each, by --durations
+SLOW = {"BadCohort", "Canceled", "ClickedPatient", "LeakSelfTest", "RunEndings", "SceneBatchSelfTest", "WholeRun"}
 NAMES = sorted(path.stem for path in TESTING.glob("CHMFL*SelfTest.py"))
 
 if str(TESTING) not in sys.path:
@@ -21,7 +23,8 @@ for _name in NAMES:
     for _case in vars(_module).values():
         if isinstance(_case, type) and issubclass(_case, unittest.TestCase) and _case.__module__ == _name:
             assert _case.__name__ not in globals(), f"{_name}: another self-test has a class {_case.__name__}"
-            globals()[_case.__name__] = _case  # where pytest finds it
+            # where pytest finds it
+            globals()[_case.__name__] = pytest.mark.slow(_case) if _case.__name__ in SLOW else _case
 del _case  # or pytest finds the last one twice
 
 

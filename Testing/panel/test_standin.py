@@ -14,6 +14,8 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import *
 
+pytestmark = pytest.mark.standin
+
 events = []
 
 
@@ -481,6 +483,7 @@ def test_habit_13_names_of_slicer_util_are_not_in_slicer():
     assert slicer.vtkSegmentation
 
 
+@pytest.mark.slow
 def test_start_is_quiet_and_the_process_ends_well(tmp_path):
     """A whole life in a process of its own: started, a module loaded and shown, ended without a crash."""
     (tmp_path / "Small.py").write_text(small_module("Small"))

@@ -5,6 +5,8 @@ import pytest
 import slicer
 from slicer_standin.plot_view import PlotView
 
+pytestmark = pytest.mark.standin
+
 
 def chart(series=("first", "second")):
     """A chart of lines over a table with the columns x, y and a column of texts."""

@@ -10,6 +10,8 @@ import pytest
 import qt
 import slicer
 
+pytestmark = pytest.mark.standin
+
 UI = """<ui version="4.0"><class>Form</class><widget class="qMRMLWidget" name="Form"><layout class="QVBoxLayout">
 <item><widget class="QTableWidget" name="table"><column><property name="text"><string>One</string></property></column>
 </widget></item>

@@ -49,6 +49,7 @@ def test_module_has_its_icon_and_its_predictor():
     slicer_standin.remove_module(NAME)
 
 
+@pytest.mark.slow
 def test_loading_the_module_costs_the_start_little():
     """Until the panel is opened, nothing but the lists of choices is imported."""
     own = apart("print(*(set(sys.modules) - before))", MODULE / f"{NAME}.py").split()
@@ -57,6 +58,7 @@ def test_loading_the_module_costs_the_start_little():
     assert {name.split(".")[1] for name in own if name.startswith("CHMFLTrainingLib.")} == {"panel_choices"}
 
 
+@pytest.mark.slow
 def test_panel_opens_without_anything_that_is_not_slicers():
     """And none of what trains is imported into Slicer where it is there."""
     script = OPEN.split("import time")[0] + (
@@ -69,6 +71,7 @@ def test_panel_opens_without_anything_that_is_not_slicers():
     assert not set(loaded) & set(ABSENT)
 
 
+@pytest.mark.slow
 def test_flat_installation_lists_methods_and_checks_a_cohort(tmp_path):
     """Slicer installs both modules' files into one folder; from there panel and child work as from the sources."""
     flat, cohort = tmp_path / "flat", tmp_path / "cohort"

@@ -7,6 +7,8 @@ import pytest
 import qt
 import slicer
 
+pytestmark = pytest.mark.standin
+
 FORM = """<?xml version="1.0" encoding="UTF-8"?>
 <ui version="4.0">
  <class>Form</class>
