@@ -9,7 +9,7 @@ import os
 import sys
 
 import slicer
-from CHMFLPredictorLib.panel_words import BatchSource, Device, Location
+from CHMFLPredictorLib.panel.words import BatchSource, Device, Location
 from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -50,9 +50,9 @@ project is independent of the authors of both.
 
 def registerSampleData():
     """Add the samples to the Sample Data module."""
-    from CHMFLPredictorLib import scene_samples
+    from CHMFLPredictorLib.scene import samples
 
-    scene_samples.register(os.path.join(os.path.dirname(__file__), "Resources", "Icons"))
+    samples.register(os.path.join(os.path.dirname(__file__), "Resources", "Icons"))
 
 
 @parameterNodeWrapper
@@ -97,7 +97,7 @@ class CHMFLPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self):
         """Build the panel. Slicer calls it when the module is opened for the first time, and after a reload."""
         ScriptedLoadableModuleWidget.setup(self)
-        from CHMFLPredictorLib.panel import Panel
+        from CHMFLPredictorLib.panel.panel import Panel
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/CHMFLPredictor.ui"))
         self.layout.addWidget(uiWidget)
@@ -199,7 +199,7 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         :raises ChmflError: with code, message and hint, where the prediction does not end well; with ``wait=False``
             only for a location that is none.
         """
-        from CHMFLPredictorLib.scene_run import predict_in_scene
+        from CHMFLPredictorLib.scene.run import predict_in_scene
 
         options = self.runOptions(location, segmentId, model, device, riskOnly, output)
         if wait:
@@ -211,8 +211,8 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
 
         :raises BadInput: ``point_missing``, a markups node without a point.
         """
-        from CHMFLPredictorLib import scene_box
-        from CHMFLPredictorLib.scene_run import RunOptions
+        from CHMFLPredictorLib.scene import box as scene_box
+        from CHMFLPredictorLib.scene.run import RunOptions
 
         place = {}
         if location is not None and not hasattr(location, "IsA"):
@@ -225,7 +225,7 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
 
     def predictionRun(self, pet, ct, options):
         """A run that has not started yet (``scene_run.PredictionRun``)."""
-        from CHMFLPredictorLib.scene_run import PredictionRun
+        from CHMFLPredictorLib.scene.run import PredictionRun
 
         return PredictionRun(pet, ct, options, **self._launcherArgument())
 
@@ -235,16 +235,16 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         :param source: None for all PET-CT pairs of the scene, or a folder of patients, or a CSV.
         :param output: folder of the results, needed for a folder or CSV.
         """
-        from CHMFLPredictorLib import scene_batch, scene_inputs
+        from CHMFLPredictorLib.scene import batch, inputs
 
         if source is None:
-            pairs = scene_inputs.pairs(slicer.mrmlScene)
-            return scene_batch.SceneBatch(pairs, options, slicer.mrmlScene, **self._launcherArgument())
-        return scene_batch.FolderBatch(source, output, options, slicer.mrmlScene, **self._launcherArgument())
+            pairs = inputs.pairs(slicer.mrmlScene)
+            return batch.SceneBatch(pairs, options, slicer.mrmlScene, **self._launcherArgument())
+        return batch.FolderBatch(source, output, options, slicer.mrmlScene, **self._launcherArgument())
 
     def follow(self, run, onEvent=None, onEnd=None):
         """Start a run and follow it from Slicer's event loop (``panel_run.RunFollower``)."""
-        from CHMFLPredictorLib.panel_run import RunFollower
+        from CHMFLPredictorLib.panel.follower import RunFollower
 
         return RunFollower(run, onEvent, onEnd)
 
@@ -266,10 +266,10 @@ class CHMFLPredictorTest(ScriptedLoadableModuleTest):
 
     def test_phantom(self):
         """The phantom's risk is a number and its tumor is found."""
-        from CHMFLPredictorLib import scene_samples
+        from CHMFLPredictorLib.scene import samples
 
         self.delayDisplay("Predicting from the phantom")
-        pet, ct = scene_samples.load_sample("Phantom")
+        pet, ct = samples.load_sample("Phantom")
         prediction = CHMFLPredictorLogic().process(pet, ct)
         self.assertTrue(0 < prediction.result["risk"] < 1)
         self.assertGreater(prediction.result["tumor"]["volume_ml"], 100)

@@ -10,7 +10,7 @@ import sys
 from typing import Annotated
 
 import slicer
-from CHMFLTrainingLib.panel_choices import CohortSource, Device, Preset
+from CHMFLTrainingLib.panel.choices import CohortSource, Device, Preset
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -95,7 +95,7 @@ class CHMFLTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel. Slicer calls it when the module is opened for the first time, and after a reload."""
         ScriptedLoadableModuleWidget.setup(self)
         findPredictor()
-        from CHMFLTrainingLib.panel import Panel
+        from CHMFLTrainingLib.panel.panel import Panel
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/CHMFLTraining.ui"))
         self.layout.addWidget(uiWidget)
@@ -177,16 +177,16 @@ class CHMFLTrainingLogic(ScriptedLoadableModuleLogic):
         :return: ``run_process.DetachedRun``, which can ``stop()``.
         :raises ChmflError: with code, message and hint, where it cannot start.
         """
-        from CHMFLTrainingLib import run_process
+        from CHMFLTrainingLib.run import process
 
-        return run_process.start(folder, arguments)
+        return process.start(folder, arguments)
 
     def status(self, folder):
         """Where a run is (``run_status.status``): a dict with finished, running, failed, errors, remaining_s and more.
 
         :raises ChmflError: there is no run in the folder, or it is damaged.
         """
-        from CHMFLTrainingLib import run_status
+        from CHMFLTrainingLib.run import status as run_status
 
         return run_status.status(folder)
 

@@ -20,7 +20,7 @@ class BadInputTest(selftest.PanelTest):
 
     def expect_refused(self, code, *words):
         """The line under the selectors says why, and there is nothing to click."""
-        from CHMFLPredictorLib.scene_inputs import refusal
+        from CHMFLPredictorLib.scene.inputs import refusal
 
         before = selftest.node_ids()
         slicer.app.processEvents()

@@ -11,7 +11,7 @@ class BatchTest(selftest.PanelTest):
     """What both kinds of batch share."""
 
     def choose_source(self, value):
-        from CHMFLPredictorLib.panel_words import BatchSource
+        from CHMFLPredictorLib.panel.words import BatchSource
 
         self.choose_text("batchSourceComboBox", BatchSource(value).label())
 

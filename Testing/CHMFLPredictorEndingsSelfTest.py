@@ -265,7 +265,7 @@ class SomethingIsMissing(EndingsTest):
 
     def test_torch_absent(self):
         """Testing mode installs nothing: the panel says what is missing and what to do."""
-        from CHMFLPredictorLib import needed_packages
+        from CHMFLPredictorLib.panel import needed_packages
 
         self.predict_before()
 

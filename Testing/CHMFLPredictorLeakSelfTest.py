@@ -26,7 +26,7 @@ class LeakSelfTest(selftest.PanelTest):
         self.choose(patient.pet, patient.ct)
         self.timers, self.followers = [], weakref.WeakSet()
         counted = selftest.Replaced(QTimer=self.make_timer)
-        with self.small_model(), mock.patch("CHMFLPredictorLib.panel_run.qt", counted):
+        with self.small_model(), mock.patch("CHMFLPredictorLib.panel.follower.qt", counted):
             counts = [self.count_after_a_run(patient) for _ in range(RUNS)]
         self.assertEqual(len(self.launcher.children), RUNS)
         for what in counts[0]:

@@ -70,7 +70,7 @@ class ClickedPhantom(selftest.PanelTest):
     def check_way(self, this):
         """The bar moves by real stages, and the risk is there before the rest."""
         from CHMFLPredictorLib.events import STAGES
-        from CHMFLPredictorLib.panel_words import stageText
+        from CHMFLPredictorLib.panel.words import stageText
 
         running = [entry for entry in this.run.seen if entry[3]]
         bar = [entry[0] for entry in running]
@@ -189,7 +189,7 @@ class ClickedPhantom(selftest.PanelTest):
         """The button hands a page to the web browser."""
         browser = mock.Mock(return_value=True)
         services = SimpleNamespace(openUrl=browser)
-        with mock.patch("CHMFLPredictorLib.panel_output.qt", selftest.Replaced(QDesktopServices=services)):
+        with mock.patch("CHMFLPredictorLib.panel.output.qt", selftest.Replaced(QDesktopServices=services)):
             self.click("reportButton")
         browser.assert_called_once()
         page = Path(browser.call_args.args[0].toLocalFile())
@@ -203,7 +203,7 @@ class ClickedPhantom(selftest.PanelTest):
         for suffix in ("csv", "json"):
             path = self.folder / f"exported.{suffix}"
             dialog = selftest.FileDialog(str(path))
-            with mock.patch("CHMFLPredictorLib.panel_output.qt", selftest.Replaced(QFileDialog=dialog)):
+            with mock.patch("CHMFLPredictorLib.panel.output.qt", selftest.Replaced(QFileDialog=dialog)):
                 self.click("exportButton")
             dialog.answer.assert_called_once()
             text = path.read_text(encoding="utf-8")

@@ -83,7 +83,7 @@ class BadCohort(training.TrainingTest):
         return {table.item(row, 0).text(): table.item(row, 3).text() for row in range(table.rowCount)}
 
     def test_patients_that_cannot_be_read(self):
-        from CHMFLTrainingLib.panel_cohort import SIGNS
+        from CHMFLTrainingLib.panel.cohort import SIGNS
 
         self.rows[1]["ct"] = str(self.folder / "nowhere.nii")
         Path(self.rows[2]["pet"]).write_bytes(b"no image")
@@ -154,7 +154,7 @@ class BadCohort(training.TrainingTest):
         answer = selftest.FileDialog(str(self.folder))
         said = mock.Mock()
         with (
-            mock.patch("CHMFLTrainingLib.panel_runs.qt", selftest.Replaced(QFileDialog=answer)),
+            mock.patch("CHMFLTrainingLib.panel.runs.qt", selftest.Replaced(QFileDialog=answer)),
             mock.patch.object(slicer.util, "errorDisplay", said),
         ):
             self.click("openRunButton")
@@ -181,7 +181,7 @@ class EveryControl(training.TrainingTest):
         dialogs = selftest.Replaced(
             QFileDialog=selftest.FileDialog(""), QDesktopServices=mock.Mock(openUrl=mock.Mock(return_value=True))
         )
-        with mock.patch("CHMFLTrainingLib.panel_runs.qt", dialogs):
+        with mock.patch("CHMFLTrainingLib.panel.runs.qt", dialogs):
             touched = [name for name, widget in vars(self.ui).items() if self.touch(widget)]
         slicer.app.processEvents()
         for name in ("cohortSourceComboBox", "paperProtocolButton", "openRunButton", "wSlider", "methodsTableWidget"):

@@ -108,7 +108,7 @@ class WholeRun(training.TrainingTest):
         self.assertTrue(report.is_file())
         opened = mock.Mock(return_value=True)
         replaced = selftest.Replaced(QDesktopServices=mock.Mock(openUrl=opened))
-        with mock.patch("CHMFLTrainingLib.panel_runs.qt", replaced):
+        with mock.patch("CHMFLTrainingLib.panel.runs.qt", replaced):
             self.click("reportButton")
         self.assertEqual(Path(opened.call_args.args[0].toLocalFile()), report)
         self.ui.logCollapsibleButton.collapsed = False
@@ -119,7 +119,7 @@ class WholeRun(training.TrainingTest):
         other = self.folder / "other run"
         shutil.copytree(self.run_folder, other)
         answer = selftest.Replaced(QFileDialog=selftest.FileDialog(str(other)))
-        with mock.patch("CHMFLTrainingLib.panel_runs.qt", answer):
+        with mock.patch("CHMFLTrainingLib.panel.runs.qt", answer):
             self.click("openRunButton")
         self.wait(lambda: self.state.folder == str(other) and self.state.phase == "finished", "the other run is shown")
         runs = self.ui.runsListWidget
@@ -140,8 +140,8 @@ class WholeRun(training.TrainingTest):
         self.wait(lambda: self.state.folder == str(self.run_folder) and self.state.complete, "the first one is back")
 
     def use_in_predictor(self):
-        from CHMFLPredictorLib.model_shelf import ModelShelf
-        from CHMFLPredictorLib.panel_models import shelfPath
+        from CHMFLPredictorLib.model.shelf import ModelShelf
+        from CHMFLPredictorLib.panel.models import shelfPath
 
         self.wait(lambda: self.ui.useInPredictorButton.enabled, "the model can be used")
         bundle = self.run_folder / "bundle"

@@ -74,8 +74,8 @@ def main() -> int:
 def make_network(preset: str):
     """A network of random weights, made without initializing a gigabyte twice."""
     import torch
-    from CHMFLPredictorLib.network import build_network
-    from CHMFLPredictorLib.presets import PRESETS
+    from CHMFLPredictorLib.network.chmfl import build_network
+    from CHMFLPredictorLib.network.presets import PRESETS
     from torch import nn
 
     with torch.device("meta"):
@@ -92,7 +92,7 @@ def make_network(preset: str):
 
 def make_inputs(preset: str):
     import numpy as np
-    from CHMFLPredictorLib.presets import PRESETS
+    from CHMFLPredictorLib.network.presets import PRESETS
 
     size = PRESETS[preset].network.input_size
     return np.random.default_rng(0).normal(size=(2, *size)).astype(np.float32)
@@ -112,7 +112,7 @@ def measure_network(threads: int, repeats: int) -> dict:
 
 def measure_preset(preset: str, threads: int, repeats: int) -> dict:
     """Medians of each engine, which take turns."""
-    from CHMFLPredictorLib.backends import open_backend
+    from CHMFLPredictorLib.network.engines import open_backend
 
     inputs, backends, times = make_inputs(preset), {}, {}
     head = None
@@ -142,7 +142,7 @@ def measure_preset(preset: str, threads: int, repeats: int) -> dict:
 def auto_engine() -> str:
     """The engine that a prediction on the CPU takes by itself."""
     import torch
-    from CHMFLPredictorLib.backends import best_engine
+    from CHMFLPredictorLib.network.engines import best_engine
 
     return best_engine(torch.device("cpu"))
 
@@ -167,7 +167,7 @@ def patient_files() -> tuple[str, Path, Path]:
     """Name, PET and CT of the patient, or of the phantom."""
     if (PATIENT / "PET.nii.gz").is_file():
         return PATIENT.name, PATIENT / "PET.nii.gz", PATIENT / "CT.nii.gz"
-    from CHMFLPredictorLib.phantom import write_phantom
+    from CHMFLPredictorLib.phantom.phantom import write_phantom
 
     folder = Path(tempfile.gettempdir()) / f"chmfl-benchmark-phantom-{os.getpid()}"
     folder.mkdir(exist_ok=True)
@@ -177,10 +177,10 @@ def patient_files() -> tuple[str, Path, Path]:
 
 def preprocessing_seconds(preset: str) -> float:
     """From images in memory to the network's input."""
-    from CHMFLPredictorLib.location import find
-    from CHMFLPredictorLib.preprocessing import prepare
-    from CHMFLPredictorLib.presets import PRESETS
-    from CHMFLPredictorLib.volumes import read_ct, read_pet
+    from CHMFLPredictorLib.network.preprocessing import prepare
+    from CHMFLPredictorLib.network.presets import PRESETS
+    from CHMFLPredictorLib.reading.volumes import read_ct, read_pet
+    from CHMFLPredictorLib.tumor.location import find
 
     _, pet_path, ct_path = patient_files()
     pet, ct = read_pet(pet_path).image, read_ct(ct_path).image
@@ -212,7 +212,7 @@ def measure_memory(threads: int, _repeats: int) -> dict:
 
 def peak_of_one_prediction(engine: str, what: str, threads: int) -> dict:
     """Predict once with the paper network and say how much memory this process held at most, libraries included."""
-    from CHMFLPredictorLib.backends import open_backend
+    from CHMFLPredictorLib.network.engines import open_backend
 
     inputs = make_inputs("paper")
     backend = open_backend([make_network("paper")], inputs.shape, device="cpu", engine=engine, threads=threads)
@@ -226,8 +226,8 @@ def peak_of_one_prediction(engine: str, what: str, threads: int) -> dict:
 
 
 def measure_command(threads: int, repeats: int) -> dict:
-    from CHMFLPredictorLib.bundle import default_bundle
     from CHMFLPredictorLib.errors import ChmflError
+    from CHMFLPredictorLib.model.bundle import default_bundle
 
     try:
         model = default_bundle()

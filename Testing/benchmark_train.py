@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 def compare(options) -> dict:
     """All measurements, by variant, taking turns."""
-    from CHMFLTrainingLib.job_process import choose_device
+    from CHMFLTrainingLib.run.job_process import choose_device
 
     options.device = choose_device(options.device)
     results = {"computer": computer(options.threads), "preset": options.preset, "device": options.device}
@@ -88,11 +88,11 @@ def load() -> float:
 
 def patients(count: int, folder: Path) -> list:
     """Patients with an outcome; phantoms where there are none."""
-    from CHMFLTrainingLib.cohort import Patient, sts_cohort
+    from CHMFLTrainingLib.cohort.cohort import Patient, sts_cohort
 
     if (STS / "clinical.csv").is_file():
         return [patient for patient in sts_cohort(STS) if patient.label is not None][:count]
-    from CHMFLPredictorLib.phantom import write_phantom
+    from CHMFLPredictorLib.phantom.phantom import write_phantom
 
     names = {"pet": "PET", "ct": "CT", "mask": "mask"}
     files = {name: folder / "phantom" / f"{file}.nii.gz" for name, file in names.items()}
@@ -103,8 +103,8 @@ def patients(count: int, folder: Path) -> list:
 
 def preprocess(cache: Path, options) -> dict:
     """Fill the cache; seconds a patient without and with it."""
-    from CHMFLPredictorLib.presets import PRESETS
-    from CHMFLTrainingLib.samples import load_crop
+    from CHMFLPredictorLib.network.presets import PRESETS
+    from CHMFLTrainingLib.cohort.crops import load_crop
 
     chosen, settings, seconds = patients(options.patients, cache), PRESETS[options.preset].preprocessing, []
     for _ in range(2):
@@ -163,11 +163,11 @@ def measure(variant: str, cache: Path, options) -> dict:
 
 def make_training(variant: str, cache: Path, options):
     """A fold of the preset, its batches made as the variant wants them."""
-    from CHMFLPredictorLib.presets import PRESETS
-    from CHMFLTrainingLib.samples import load_crop
-    from CHMFLTrainingLib.training import FoldTraining
-    from CHMFLTrainingLib.training_config import TRAINING_PRESETS
-    from CHMFLTrainingLib.training_speed import Speed
+    from CHMFLPredictorLib.network.presets import PRESETS
+    from CHMFLTrainingLib.cohort.crops import load_crop
+    from CHMFLTrainingLib.training.config import TRAINING_PRESETS
+    from CHMFLTrainingLib.training.speed import Speed
+    from CHMFLTrainingLib.training.trainer import FoldTraining
 
     preset, chosen = PRESETS[options.preset], patients(options.patients, cache)
     crops = [load_crop(patient, preset.preprocessing, cache) for patient in chosen]
@@ -180,7 +180,7 @@ def make_training(variant: str, cache: Path, options):
 
 def load_each_step(training, by_id: dict, cache: Path, from_images: bool) -> None:
     """Have each batch read its patients anew, from the cache or from the images."""
-    from CHMFLTrainingLib import samples
+    from CHMFLTrainingLib.cohort import crops as samples
 
     augmented, settings = training.batches.augmented, training.preset.preprocessing
 

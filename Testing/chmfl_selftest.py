@@ -79,7 +79,7 @@ class Launcher:
         self.manner, self.children, self.command = manner, [], []
 
     def __call__(self, command, environment):
-        from CHMFLPredictorLib.process import launch
+        from CHMFLPredictorLib.child.process import launch
 
         if self.manner is not None:
             command = [*command[:2], str(DATA / "small_child.py"), *command[4:]]
@@ -106,7 +106,7 @@ def _group_exists(pid: int) -> bool:
 
 def run_python(*arguments, timeout_s=300):
     """Run Slicer's Python with the library where it finds it; returns what it printed."""
-    from CHMFLPredictorLib.process import child_environment, python_executable
+    from CHMFLPredictorLib.child.process import child_environment, python_executable
 
     command = [python_executable(), *map(str, arguments)]
     done = subprocess.run(command, env=child_environment(), capture_output=True, timeout=timeout_s, encoding="utf-8")
@@ -188,7 +188,7 @@ def node_ids():
 
 def results(pet, ct):
     """The result nodes of a pair, by role."""
-    from CHMFLPredictorLib.scene_results import find_results
+    from CHMFLPredictorLib.scene.results import find_results
 
     return find_results(slicer.mrmlScene, pet, ct)
 
@@ -200,7 +200,7 @@ def composites():
 
 def segment_array(segmentation, reference):
     """The result's segment on a volume's grid."""
-    from CHMFLPredictorLib.scene_results import SEGMENT_ID
+    from CHMFLPredictorLib.scene.results import SEGMENT_ID
 
     return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, SEGMENT_ID, reference)
 
@@ -328,7 +328,7 @@ class PanelTest(unittest.TestCase):
 
     def choose_location(self, value):
         """Choose how the tumor's place is given, by the value of ``panel_words.Location``."""
-        from CHMFLPredictorLib.panel_words import Location
+        from CHMFLPredictorLib.panel.words import Location
 
         self.choose_text("locationComboBox", Location(value).label())
 
@@ -376,7 +376,7 @@ class PanelTest(unittest.TestCase):
         folder = self.folder / "small model"
         shutil.copytree(made_model(), folder)
         dialog = FileDialog(str(folder))
-        with mock.patch("CHMFLPredictorLib.panel_models.qt", Replaced(QFileDialog=dialog)):
+        with mock.patch("CHMFLPredictorLib.panel.models.qt", Replaced(QFileDialog=dialog)):
             self.click("addModelButton")
         dialog.answer.assert_called_once()
         self.assertIn("small", self.ui.modelComboBox.currentText)

@@ -156,7 +156,7 @@ class TrainingTest(unittest.TestCase):
 
     def at_work(self, folder=None):
         """Whether a program works on a run."""
-        from CHMFLTrainingLib.run_process import is_at_work
+        from CHMFLTrainingLib.run.process import is_at_work
 
         return is_at_work(str(folder or self.run_folder))
 
@@ -256,7 +256,7 @@ class TrainingTest(unittest.TestCase):
 
     def end_run(self, folder):
         """End a run's program at once, whatever became of the panel."""
-        from CHMFLTrainingLib.run_process import DetachedRun, owner_of
+        from CHMFLTrainingLib.run.process import DetachedRun, owner_of
 
         if (owner_of(folder) or {}).get("token") is None:
             return
@@ -280,7 +280,7 @@ class TrainingTest(unittest.TestCase):
         self._signal_run("SIGCONT")
 
     def _signal_run(self, name):
-        from CHMFLTrainingLib.run_process import owner_of
+        from CHMFLTrainingLib.run.process import owner_of
 
         pid = (owner_of(self.run_folder) or {}).get("pid")
         if os.name != "nt" and pid is not None and self.at_work():
@@ -288,7 +288,7 @@ class TrainingTest(unittest.TestCase):
 
     def kill_run(self):
         """End the run's program without a word, as the system does when the memory is exhausted."""
-        from CHMFLTrainingLib.run_process import owner_of
+        from CHMFLTrainingLib.run.process import owner_of
 
         pid = owner_of(self.run_folder)["pid"]
         if os.name == "nt":

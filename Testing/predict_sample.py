@@ -32,12 +32,12 @@ def predict(options) -> None:
     import slicer_headless
 
     scene = slicer_headless.new_scene()
-    from CHMFLPredictorLib import scene_run
+    from CHMFLPredictorLib.scene import run
 
     pet_node, ct_node = _load(options)
-    run_options = scene_run.RunOptions(options.model, options.device, output=options.output)
+    run_options = run.RunOptions(options.model, options.device, output=options.output)
     print(f"Predicting from PET '{pet_node.GetName()}' and CT '{ct_node.GetName()}' ...")
-    prediction = scene_run.predict_in_scene(pet_node, ct_node, run_options, Narrator().tell)
+    prediction = run.predict_in_scene(pet_node, ct_node, run_options, Narrator().tell)
     print("\n" + summary(prediction.result))
     _save_pictures(scene, pet_node, ct_node, prediction, options.output)
     print("\nWritten:")
@@ -126,7 +126,7 @@ def _load(options):
 
     with tempfile.TemporaryDirectory(prefix="chmfl-phantom-") as folder:
         if options.pet is None:
-            from CHMFLPredictorLib.phantom import write_phantom
+            from CHMFLPredictorLib.phantom.phantom import write_phantom
 
             print("Making a digital PET-CT phantom of a thigh with a tumor ...")
             write_phantom(Path(folder))
@@ -145,7 +145,7 @@ def _load(options):
 
 def _as_file(path: Path, role: str, folder: str) -> Path:
     """A DICOM folder as a file in SUV or HU, as Slicer's DICOM module would have loaded it; a file as it is."""
-    from CHMFLPredictorLib import volumes
+    from CHMFLPredictorLib.reading import volumes
 
     if not path.is_dir():
         return path
@@ -160,10 +160,10 @@ def _save_pictures(scene, pet_node, ct_node, prediction, folder: Path) -> None:
     import SimpleITK as sitk
     import slicer
     from CHMFLPredictorLib.errors import BadInput
-    from CHMFLPredictorLib.pictures import save_picture, slices_picture
-    from CHMFLPredictorLib.scene_nodes import write_segment, write_volume
-    from CHMFLPredictorLib.scene_results import SEGMENT_ID
-    from CHMFLPredictorLib.scene_show import show_in_slices
+    from CHMFLPredictorLib.report.pictures import save_picture, slices_picture
+    from CHMFLPredictorLib.scene.nodes import write_segment, write_volume
+    from CHMFLPredictorLib.scene.results import SEGMENT_ID
+    from CHMFLPredictorLib.scene.show import show_in_slices
 
     show_in_slices(pet_node, ct_node)
     center = prediction.result["box"]["center_ras_mm"]

@@ -36,7 +36,7 @@ def run() -> None:
 
     _install()
     _own_stdout()
-    from .cli import main
+    from .commands.cli import main
 
     code = main(sys.argv[1:], started=_STARTED, early_signals=_early_signals)
     for stream in (sys.stdout, sys.stderr):

@@ -8,6 +8,6 @@ for folder in (_HERE.parent, _HERE.parent.parent / "CHMFLPredictor"):
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
-from CHMFLTrainingLib.cli import main  # noqa: E402  the path has to be set first
+from .commands.cli import main  # noqa: E402  the path has to be set first
 
 sys.exit(main())

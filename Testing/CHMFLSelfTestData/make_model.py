@@ -3,9 +3,9 @@
 import sys
 
 import torch
-from CHMFLPredictorLib.bundle import save_bundle
-from CHMFLPredictorLib.network import build_network
-from CHMFLPredictorLib.presets import PRESETS
+from CHMFLPredictorLib.model.bundle import save_bundle
+from CHMFLPredictorLib.network.chmfl import build_network
+from CHMFLPredictorLib.network.presets import PRESETS
 
 MEMBERS = 2
 

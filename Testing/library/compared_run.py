@@ -166,7 +166,7 @@ def new_run(cohort: Path, run: Path, *options) -> list[str]:
 
 def compare(*arguments) -> int:
     """Run the command line in this process."""
-    from CHMFLTrainingLib import cli
+    from CHMFLTrainingLib.commands import cli
 
     return cli.main([str(argument) for argument in arguments])
 
@@ -214,7 +214,7 @@ def written_run(folder: Path, cohort: Path, methods: list[str], folds: Path | No
     """
     import numpy as np
     from CHMFLPredictorLib.files import write_bytes, write_csv
-    from CHMFLTrainingLib.comparison import COLUMNS, Comparison, Plan
+    from CHMFLTrainingLib.run.run import COLUMNS, Comparison, Plan
 
     run = Comparison.create(folder, cohort, folds, Plan(methods, preset="smoke", device="cpu"))
     for job in run.jobs:

@@ -42,12 +42,12 @@ def choose_precision(patch: pytest.MonkeyPatch, bfloat16: bool) -> None:
     """Let all that runs in this process on a CPU compute in bfloat16, emulated where the processor lacks it, or all in
     float32: what a test finds is then the same on every processor.
     """
-    from CHMFLPredictorLib import backends, openvino_network
-    from CHMFLTrainingLib import training_speed
+    from CHMFLPredictorLib.network import engine_openvino, engines
+    from CHMFLTrainingLib.training import speed
 
-    patch.setattr(backends, "_cpu_has_bfloat16", lambda: bfloat16)
-    patch.setattr(openvino_network, "has_bfloat16", lambda: bfloat16)
-    patch.setattr(training_speed, "has_fast_bfloat16", lambda device: bfloat16 and device.type == "cpu")
+    patch.setattr(engines, "_cpu_has_bfloat16", lambda: bfloat16)
+    patch.setattr(engine_openvino, "has_bfloat16", lambda: bfloat16)
+    patch.setattr(speed, "has_fast_bfloat16", lambda device: bfloat16 and device.type == "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def bfloat16(monkeypatch):
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory) -> Path:
     """Folder with the digital thigh: PET.nii.gz (SUV), CT.nii.gz (HU) and mask.nii.gz (tumor, CT grid)."""
-    from CHMFLPredictorLib.phantom import write_phantom
+    from CHMFLPredictorLib.phantom.phantom import write_phantom
 
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder)
@@ -123,9 +123,9 @@ def make_card(preset) -> dict:
 def tiny_bundle(tmp_path_factory) -> Path:
     """Folder of a valid, untrained bundle: two seeded networks of the ``smoke`` preset."""
     import torch
-    from CHMFLPredictorLib.bundle import save_bundle
-    from CHMFLPredictorLib.network import build_network
-    from CHMFLPredictorLib.presets import PRESETS
+    from CHMFLPredictorLib.model.bundle import save_bundle
+    from CHMFLPredictorLib.network.chmfl import build_network
+    from CHMFLPredictorLib.network.presets import PRESETS
 
     torch.set_num_threads(THREADS)
     preset = PRESETS["smoke"]

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "CHMFLPredictor"))
-from CHMFLPredictorLib.batch import RESULTS_FILE, error_cells, read_rows, results_csv
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.predict.batch import RESULTS_FILE, error_cells, read_rows, results_csv
 
 
 def say(event, **fields):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from CHMFLTrainingLib.cases import Case
+from CHMFLTrainingLib.cohort.cases import Case
 
 
 class LeakFoundError(AssertionError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from CHMFLTrainingLib.cases import Case, Paths
+from CHMFLTrainingLib.cohort.cases import Case, Paths
 
 SIZE = 24  # voxels a side
 VOXEL_MM = 6.0

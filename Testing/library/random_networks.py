@@ -1,7 +1,7 @@
 """Random networks whose normalization and head have statistics as after training, for the tests of the engines."""
 
 import torch
-from CHMFLPredictorLib.network import build_network
+from CHMFLPredictorLib.network.chmfl import build_network
 from torch import nn
 
 

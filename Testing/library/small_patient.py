@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-from CHMFLPredictorLib.cli import main
+from CHMFLPredictorLib.commands.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def small(phantom, tmp_path_factory) -> Path:
 def lively_bundle(tiny_bundle, tmp_path_factory) -> Path:
     """The tiny bundle with another last layer: an untrained network's is zero, and so is every answer."""
     import torch
-    from CHMFLPredictorLib.bundle import load_bundle, save_bundle
+    from CHMFLPredictorLib.model.bundle import load_bundle, save_bundle
 
     bundle, members = load_bundle(tiny_bundle), []
     generator = torch.Generator().manual_seed(3)

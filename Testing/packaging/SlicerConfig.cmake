@@ -1,4 +1,4 @@
-# What find_package(Slicer) finds in Testing/library/test_packaging.py: the settings of an installed Slicer 5.12, and one
+# What find_package(Slicer) finds in Testing/library/house/test_packaging.py: the settings of an installed Slicer 5.12, and one
 # of two sets of macros:
 # - macros.cmake, a small stand-in, for machines with nothing but CMake;
 # - real_macros.cmake, Slicer's and CTK's own, where CHMFL_SLICER_SOURCE and CHMFL_CTK_SOURCE name their sources.

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 import slicer
 import slicer_standin
-from CHMFLPredictorLib import dependencies, needed_packages
 from CHMFLPredictorLib.errors import MissingDependency
-from CHMFLTrainingLib import dependencies as for_training
+from CHMFLPredictorLib.panel import needed_packages
+from CHMFLPredictorLib.panel import packages as dependencies
+from CHMFLTrainingLib.panel import packages as for_training
 from slicer_standin.packaging import pip
 from slicer_standin.pytorch_utils import TorchState
 
@@ -96,7 +97,7 @@ def test_nothing_missing_nothing_asked(computer):
 
 def test_looking_imports_nothing():
     code = (
-        "import sys; from CHMFLPredictorLib import dependencies; dependencies.missing(); dependencies.has_torch()\n"
+        "import sys; from CHMFLPredictorLib.panel import packages; packages.missing(); packages.has_torch()\n"
         "print({'torch', 'openvino', 'PIL', 'pydicom', 'SimpleITK', 'slicer'} & set(sys.modules))"
     )
     folder = str(needed_packages.REQUIREMENTS_FILE.parents[1])

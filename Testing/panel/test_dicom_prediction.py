@@ -26,7 +26,7 @@ def widget():
 def study(tmp_path_factory):
     """The phantom as a DICOM study: CT in HU, PET in Bq/ml."""
     pytest.importorskip("pydicom")
-    from CHMFLPredictorLib.phantom import make_phantom
+    from CHMFLPredictorLib.phantom.phantom import make_phantom
 
     phantom, folder = make_phantom(), tmp_path_factory.mktemp("study")
     write_series(folder / "PT", "PT", phantom.pet, BQML_PER_SUV)
@@ -78,10 +78,10 @@ def predict(widget):
 
 @pytest.mark.slow
 def test_bqml_from_the_dicom_module_predicts_as_suv_does(widget, study):
-    from CHMFLPredictorLib import scene_samples
+    from CHMFLPredictorLib.scene import samples
     from slicer_standin.dicom_database import load_series
 
-    widget.panel._parameterNode.pet, widget.panel._parameterNode.ct = scene_samples.load_sample("Phantom")
+    widget.panel._parameterNode.pet, widget.panel._parameterNode.ct = samples.load_sample("Phantom")
     in_suv = predict(widget)
 
     pet, ct = load_series(study / "PT"), load_series(study / "CT")

@@ -58,12 +58,12 @@ def test_generic_module_tests():
 def test_loading_the_module_costs_the_start_little():
     """Until the panel is opened, nothing but the library's smallest files is imported."""
     own = apart("print(*(set(sys.modules) - before))").split()
-    assert "CHMFLPredictorLib.panel_words" in own
+    assert "CHMFLPredictorLib.panel.words" in own
     foreign = {name.split(".")[0] for name in own} - set(sys.stdlib_module_names)
     assert foreign == {"CHMFLPredictor", "CHMFLPredictorLib"}
-    parts = {name.split(".")[1] for name in own if name.startswith("CHMFLPredictorLib.")}
-    small = "errors events panel_words process protocol report_plots run_state scene_samples"
-    assert parts == set(small.split())
+    parts = {name.removeprefix("CHMFLPredictorLib.") for name in own if name.startswith("CHMFLPredictorLib.")}
+    small = "errors events protocol report.plots child.process scene.samples panel.state panel.words"
+    assert parts == {*small.split(), "report", "child", "scene", "panel"}
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_flat_installation_predicts(tmp_path):
     script = (
         "slicer.modules.chmflpredictor.widgetRepresentation().enter()\n"
         "widget = slicer.modules.CHMFLPredictorWidget\n"
-        "from CHMFLPredictorLib import scene_samples\n"
+        "from CHMFLPredictorLib.scene import samples as scene_samples\n"
         "pet, ct = scene_samples.load_sample('Phantom')\n"
         "prediction = widget.logic.process(pet, ct, riskOnly=True, device='cpu')\n"
         "print(slicer_standin.module_errors, scene_samples.__file__, prediction.result['risk'])"
@@ -126,7 +126,7 @@ def test_the_model_that_ships_is_chosen_and_its_box_known(widget):
 
 
 def test_every_location_shows_its_own_widgets_only(widget):
-    from CHMFLPredictorLib.panel_words import Location
+    from CHMFLPredictorLib.panel.words import Location
 
     names = {Location.POINT: "pointSelector", Location.BOX: "boxSelector", Location.SEGMENT: "segmentSelector"}
     for location in Location:
@@ -137,10 +137,10 @@ def test_every_location_shows_its_own_widgets_only(widget):
 
 
 def test_words_for_every_stage_and_ending():
-    from CHMFLPredictorLib import panel_words
+    from CHMFLPredictorLib.child.process import Ending, Outcome
     from CHMFLPredictorLib.events import STAGES
-    from CHMFLPredictorLib.process import Ending, Outcome
-    from CHMFLPredictorLib.run_state import Kind, RunState
+    from CHMFLPredictorLib.panel import words as panel_words
+    from CHMFLPredictorLib.panel.state import Kind, RunState
 
     assert {stage: panel_words.stageText(stage) for stage in STAGES} == {name: told[0] for name, told in STAGES.items()}
     said = set()
@@ -156,7 +156,7 @@ def test_words_for_every_stage_and_ending():
 
 
 def test_result_of_a_model_that_is_not_here_says_so():
-    from CHMFLPredictorLib.panel_words import honestyText
+    from CHMFLPredictorLib.panel.words import honestyText
 
     assert "not among the models" in honestyText(None)
     card = json.loads((SHIPPED / "model.json").read_text())

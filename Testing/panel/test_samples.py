@@ -16,10 +16,10 @@ import pytest
 import SampleData
 import SimpleITK as sitk
 import slicer
-from CHMFLPredictorLib import scene_samples
 from CHMFLPredictorLib.errors import ChmflError
-from CHMFLPredictorLib.scene_nodes import check_inputs, coded_units
-from CHMFLPredictorLib.scene_samples import CATEGORY, SAMPLES, load_sample, register
+from CHMFLPredictorLib.scene import samples
+from CHMFLPredictorLib.scene.nodes import check_inputs, coded_units
+from CHMFLPredictorLib.scene.samples import CATEGORY, SAMPLES, load_sample, register
 from slicer_standin import sample_data
 
 ICONS = Path(__file__).resolve().parents[2] / "CHMFLPredictor" / "Resources" / "Icons"
@@ -67,7 +67,7 @@ def server(tmp_path, cache, monkeypatch):
     threading.Thread(target=service.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{service.server_address[1]}"
     local = replace(SAMPLES[0], address=here, pet_sha256=checksums["PET"], ct_sha256=checksums["CT"])
-    monkeypatch.setattr(scene_samples, "SAMPLES", (local, *SAMPLES[1:]))
+    monkeypatch.setattr(samples, "SAMPLES", (local, *SAMPLES[1:]))
     service.folder, service.requests = folder, Handler.requests
     yield service
     service.shutdown()
@@ -101,7 +101,7 @@ def test_the_module_lists_every_sample_once():
     register(str(ICONS))
     sources = slicer.modules.sampleDataSources[CATEGORY]
     assert [source.sampleName for source in sources] == ["CHMFL STS_006", "CHMFL STS_015", "CHMFL Phantom"]
-    assert SampleData.SampleDataLogic.categoryTitle(CATEGORY) == scene_samples.CATEGORY_TITLE
+    assert SampleData.SampleDataLogic.categoryTitle(CATEGORY) == samples.CATEGORY_TITLE
     for source in sources[:2]:
         assert all(uri.startswith("https://raw.githubusercontent.com/theibsi/data_sets/") for uri in source.uris)
         assert [os.path.basename(address) for address in source.uris] == ["PET_image.nii.gz", "CT_image.nii.gz"]
@@ -114,8 +114,8 @@ def test_a_reload_lists_nothing_twice():
     import importlib
 
     register(ICONS)
-    importlib.reload(scene_samples)
-    scene_samples.register(ICONS)
+    importlib.reload(samples)
+    samples.register(ICONS)
     assert len(slicer.modules.sampleDataSources[CATEGORY]) == len(SAMPLES)
 
 
@@ -173,7 +173,7 @@ def test_the_phantom_needs_no_network(cache):
     assert list(cache.glob("CHMFL*")) == []
     assert slicer.util.arrayFromVolume(ct).dtype == np.int16
     import vtk
-    from CHMFLPredictorLib.phantom import make_phantom
+    from CHMFLPredictorLib.phantom.phantom import make_phantom
 
     phantom, matrix = make_phantom(), vtk.vtkMatrix4x4()
     for node, image in ((pet, phantom.pet), (ct, phantom.ct)):
@@ -219,7 +219,7 @@ def test_another_file_than_was_published_is_not_loaded(server, cache):
 def test_a_file_that_is_no_volume(server, monkeypatch):
     spoiled = b"no image at all"
     (server.folder / "CT_image.nii.gz").write_bytes(spoiled)
-    local = replace(scene_samples.SAMPLES[0], ct_sha256=hashlib.sha256(spoiled).hexdigest())
-    monkeypatch.setattr(scene_samples, "SAMPLES", (local,))
+    local = replace(samples.SAMPLES[0], ct_sha256=hashlib.sha256(spoiled).hexdigest())
+    monkeypatch.setattr(samples, "SAMPLES", (local,))
     assert "CHMFL_STS_006_CT.nii.gz" in failed("STS_006", "sample_unreadable").message
     assert "Phantom" not in failed("other", "sample_unknown").hint

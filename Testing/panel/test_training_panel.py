@@ -55,7 +55,9 @@ def test_loading_the_module_costs_the_start_little():
     own = apart("print(*(set(sys.modules) - before))", MODULE / f"{NAME}.py").split()
     foreign = {name.split(".")[0] for name in own} - set(sys.stdlib_module_names)
     assert foreign == {"CHMFLTraining", "CHMFLTrainingLib"}
-    assert {name.split(".")[1] for name in own if name.startswith("CHMFLTrainingLib.")} == {"panel_choices"}
+    assert {name for name in own if name.startswith("CHMFLTrainingLib.")} == {
+        "CHMFLTrainingLib.panel", "CHMFLTrainingLib.panel.choices",
+    }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -83,7 +85,7 @@ def test_flat_installation_lists_methods_and_checks_a_cohort(tmp_path):
             shutil.copyfile(REPOSITORY / module / file, flat / file)
     script = OPEN + (
         "from chmfl_training_selftest import write_cohort\n"
-        "from CHMFLTrainingLib import methods\n"
+        "from CHMFLTrainingLib.methods import registry as methods\n"
         f"widget.ui.cohortPathLineEdit.currentPath = str(write_cohort({str(cohort)!r}))\n"
         "slicer.app.processEvents()\n"
         "widget.ui.checkCohortButton.click()\n"
@@ -113,7 +115,7 @@ def test_choices_are_saved_with_the_scene(widget, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system cannot look at an ended child without taking it")
 def test_an_ended_child_of_a_panel_that_is_gone_is_gone():
     """After a reload nobody asks for the exit code of the run's program: its number stays, the program does not."""
-    from CHMFLTrainingLib.run_process import pid_exists
+    from CHMFLTrainingLib.run.process import pid_exists
 
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert pid_exists(child.pid)

@@ -15,8 +15,8 @@ SHIPPED = MODULE / "Resources" / "Models" / "sts-dm-compact"
 @pytest.fixture
 def trained(tmp_path) -> Path:
     """A bundle as ``export`` leaves it; forgotten again by the list of models."""
-    from CHMFLPredictorLib.model_shelf import ModelShelf
-    from CHMFLPredictorLib.panel_models import shelfPath
+    from CHMFLPredictorLib.model.shelf import ModelShelf
+    from CHMFLPredictorLib.panel.models import shelfPath
 
     yield Path(shutil.copytree(SHIPPED, tmp_path / "trained"))
     ModelShelf(shelfPath()).remove(tmp_path / "trained")
@@ -36,7 +36,7 @@ def chosen() -> Path:
 
 @pytest.mark.parametrize("before", ["never opened", "opened and left", "open"])
 def test_the_trained_model_is_chosen(representation, trained, before):
-    from CHMFLTrainingLib.scene_use import use_in_predictor
+    from CHMFLTrainingLib.scene.use import use_in_predictor
 
     if before != "never opened":
         representation.enter()
@@ -53,7 +53,7 @@ def test_the_trained_model_is_chosen(representation, trained, before):
 
 
 def test_a_model_that_is_gone_gives_way_to_the_one_that_ships(representation, trained):
-    from CHMFLTrainingLib.scene_use import use_in_predictor
+    from CHMFLTrainingLib.scene.use import use_in_predictor
 
     representation.enter()
     use_in_predictor(trained)

@@ -1,6 +1,6 @@
 """CFL: CHMFL without hierarchical feature learning."""
 
-from ..chmfl_family import OPEN, NetworkMethod
+from .chmfl_family import OPEN, NetworkMethod
 
 
 class Cfl(NetworkMethod):

@@ -1,6 +1,6 @@
 """CHMFL, the paper's method: constrained and hierarchical."""
 
-from ..chmfl_family import NetworkMethod
+from .chmfl_family import NetworkMethod
 
 
 class Chmfl(NetworkMethod):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..chmfl_family import PENG, NetworkMethod
-from ..cox_head import CoxHead
-from ..cox_method import followed_up, horizon_of, share_by
-from ..hybrids import load_arrays, save_arrays
-from ..method import Method
+from ..networks.cox_head import CoxHead
+from .base import Method
+from .chmfl_family import PENG, NetworkMethod
+from .cox_method import followed_up, horizon_of, share_by
+from .hybrids import load_arrays, save_arrays
 
 HEAD_FILE = "cox_head.npz"
 
@@ -41,7 +41,7 @@ class ChmflCox(NetworkMethod):
 
     def training_config(self):
         """The preset's, in two stages."""
-        from ..head_training import HeadConfig
+        from ..training.head import HeadConfig
 
         config = super().training_config()
         # the binary head of this stage is not used: one weight decay will do

@@ -1,6 +1,6 @@
 """CHMFL with group normalization, 16 channels a group."""
 
-from ..chmfl_family import NORMALIZATION_OPEN, PENG, WU, NetworkMethod
+from .chmfl_family import NORMALIZATION_OPEN, PENG, WU, NetworkMethod
 
 
 class ChmflGnC16(NetworkMethod):

@@ -1,6 +1,6 @@
 """CHMFL in 2D with a ResNet34 a modality, from scratch."""
 
-from ..convnets import HE, OPEN_CHMFL_RESNET, PENG, CHMFLResNet
+from .convnets import HE, OPEN_CHMFL_RESNET, PENG, CHMFLResNet
 
 
 class ChmflResNet34(CHMFLResNet):

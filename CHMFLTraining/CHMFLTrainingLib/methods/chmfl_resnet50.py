@@ -1,6 +1,6 @@
 """CHMFL in 2D with a ResNet50 a modality, from scratch."""
 
-from ..convnets import HE, OPEN_CHMFL_RESNET, PENG, CHMFLResNet
+from .convnets import HE, OPEN_CHMFL_RESNET, PENG, CHMFLResNet
 
 
 class ChmflResNet50(CHMFLResNet):

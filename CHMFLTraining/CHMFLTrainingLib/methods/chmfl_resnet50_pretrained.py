@@ -1,6 +1,6 @@
 """CHMFL in 2D with a ResNet50 a modality, from ImageNet's weights."""
 
-from ..convnets import HE, IMAGENET, OPEN_CHMFL_RESNET, OPEN_PRETRAINED, PENG, CHMFLResNet
+from .convnets import HE, IMAGENET, OPEN_CHMFL_RESNET, OPEN_PRETRAINED, PENG, CHMFLResNet
 
 
 class ChmflResNet50Pretrained(CHMFLResNet):

@@ -5,7 +5,7 @@ from functools import cache
 
 from CHMFLPredictorLib.errors import BadInput
 
-from ..chmfl_family import OPEN, NetworkMethod
+from .chmfl_family import OPEN, NetworkMethod
 
 
 class WeightedChmfl(NetworkMethod):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
 
-from ..cases import Case
-from ..logistic import LogisticMethod
+from ..cohort.cases import Case
+from .logistic import LogisticMethod
 
 COLUMNS = ("age", "sex", "grade", "stage", "depth", "mskcc_type")
 # what follows the disease instead of preceding it: treatment and everything of the outcome

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..hybrids import HybridMethod, preprocessing_of
-from ..recipes import Plan
-from ..samples import MARGIN
-from ..settings import option
+from ..cohort.crops import MARGIN
+from ..training.recipes import Plan
+from ..training.settings import option
+from .hybrids import HybridMethod, preprocessing_of
 
 HU_RANGE = (-500.0, 500.0)
 LOG_SUV_MOST = np.log1p(50.0)
@@ -47,7 +47,7 @@ class CNLPC(HybridMethod):
     }
 
     def _build(self):
-        from ..hybrid_networks import SliceNetwork
+        from ..networks.hybrid import SliceNetwork
 
         width, side = self.plan.width, min(preprocessing_of(self.settings).size_voxels[:2])
         return SliceNetwork(side, len(self._channels()), (width, 2 * width, 4 * width), (4 * width, 2 * width))

@@ -1,6 +1,6 @@
 """A 2D CNN on PET and CT, without CFL and HMFL."""
 
-from ..convnets import OPEN_2D, PlainCNN
+from .convnets import OPEN_2D, PlainCNN
 
 
 class Cnn2DPetCt(PlainCNN):

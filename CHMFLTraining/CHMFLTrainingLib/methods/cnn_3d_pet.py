@@ -1,6 +1,6 @@
 """A 3D CNN on PET, without CFL and HMFL."""
 
-from ..convnets import OPEN_3D, PlainCNN
+from .convnets import OPEN_3D, PlainCNN
 
 
 class Cnn3DPet(PlainCNN):

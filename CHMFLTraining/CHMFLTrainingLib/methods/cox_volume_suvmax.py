@@ -1,9 +1,9 @@
 """Cox volume + SUVmax: the two numbers of the outlined tumor, trained on times to the event instead of yes and no."""
 
-from ..cases import Case
-from ..cox_method import CoxMethod
-from ..logistic import log_or_nan
-from ..radiomics import measured
+from ..cohort.cases import Case
+from ..features.radiomics import measured
+from .cox_method import CoxMethod
+from .logistic import log_or_nan
 
 
 class CoxVolumeSuvMax(CoxMethod):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cases import Case
-from ..feature_selection import Selection
-from ..forest import Forest
-from ..method import Method, labels_of
-from ..radiomics import MODALITIES, RADIOMICS_PRESETS, case_features, feature_table
+from ..cohort.cases import Case
+from ..features.forest import Forest
+from ..features.radiomics import MODALITIES, RADIOMICS_PRESETS, case_features, feature_table
+from ..features.selection import Selection
+from .base import Method, labels_of
 
 TREES = {"paper": 500, "compact": 500, "smoke": 100}
 FEATURES = 20
@@ -22,7 +22,7 @@ class HcRf(Method):
     """IBSI features, univariate selection without copies, 500 trees.
 
     Options: ``features`` (how many are kept), ``modalities`` (["pet", "ct"]), ``radiomics`` (fields of
-    :class:`..radiomics.RadiomicsSettings`).
+    :class:`..features.radiomics.RadiomicsSettings`).
     """
 
     NAME = "HC + RF"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..chmfl_family import OPEN, NetworkMethod, jointly
+from .chmfl_family import OPEN, NetworkMethod, jointly
 
 
 class MaskHmfl(NetworkMethod):

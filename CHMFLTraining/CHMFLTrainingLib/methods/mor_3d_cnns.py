@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hybrids import FeatureScaling, HybridMethod, box_view, hand_crafted, preprocessing_of
-from ..hybrids import load_arrays as _load
-from ..hybrids import save_arrays as _save
-from ..many_objective import ManyObjectiveModel, SearchConfig, evidential_reasoning, fit_many_objective
-from ..method import labels_of
-from ..recipes import Plan
+from ..features.many_objective import ManyObjectiveModel, SearchConfig, evidential_reasoning, fit_many_objective
+from ..training.recipes import Plan
+from .base import labels_of
+from .hybrids import FeatureScaling, HybridMethod, box_view, hand_crafted, preprocessing_of
+from .hybrids import load_arrays as _load
+from .hybrids import save_arrays as _save
 
 FAMILIES = ("stat_", "morph_", "cm_")  # intensity, geometry, gray level co-occurrence
 MACHINE, MACHINE_SCALING = "machine.npz", "machine_features.npz"
@@ -94,7 +94,7 @@ class MOR3DCNNs(HybridMethod):
         super().restore(state, folder)
 
     def _build(self):
-        from ..hybrid_networks import VolumeNetwork
+        from ..networks.hybrid import VolumeNetwork
 
         width, paper = self.plan.width, self.settings.preset == "paper"
         return VolumeNetwork((width, 2 * width, 4 * width), 1 if paper else 2, 256 if paper else 32)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
 
-from ..cases import Case
-from ..method import Method, labels_of
+from ..cohort.cases import Case
+from .base import Method, labels_of
 
 OF = "HC + RF"
 
@@ -68,7 +68,7 @@ class PermutedLabels(Method):
         self.inner = type(self.inner).load(Path(folder) / "inner", self.settings.device)
 
     def _inner_class(self) -> type[Method]:
-        from . import find
+        from .registry import find
 
         found = find(str(self.settings.options.get("of", OF)))
         if len(found) != 1 or found[0] is type(self):

@@ -1,6 +1,6 @@
 """A ResNet34 a modality on axial slices, from scratch."""
 
-from ..convnets import HE, OPEN_RESNET, PENG, ResNetPETCT
+from .convnets import HE, OPEN_RESNET, PENG, ResNetPETCT
 
 
 class ResNet34PetCt(ResNetPETCT):

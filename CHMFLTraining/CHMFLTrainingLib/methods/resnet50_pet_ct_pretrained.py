@@ -1,6 +1,6 @@
 """A ResNet50 a modality on axial slices, from ImageNet's weights."""
 
-from ..convnets import HE, IMAGENET, OPEN_PRETRAINED, OPEN_RESNET, PENG, ResNetPETCT
+from .convnets import HE, IMAGENET, OPEN_PRETRAINED, OPEN_RESNET, PENG, ResNetPETCT
 
 
 class ResNet50PetCtPretrained(ResNetPETCT):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..hybrids import HybridMethod, box_view, preprocessing_of
-from ..recipes import Plan
+from ..training.recipes import Plan
+from .hybrids import HybridMethod, box_view, preprocessing_of
 
 
 class ThreeDMCL(HybridMethod):
@@ -42,9 +42,9 @@ class ThreeDMCL(HybridMethod):
     }
 
     def _build(self):
-        from CHMFLPredictorLib.network import NetworkConfig
+        from CHMFLPredictorLib.network.chmfl import NetworkConfig
 
-        from ..hybrid_networks import CollaborativeNetwork
+        from ..networks.hybrid import CollaborativeNetwork
 
         channels = tuple(self.plan.width * factor for factor in (1, 2, 4, 8, 16))
         config = NetworkConfig(preprocessing_of(self.settings).size_voxels, channels=channels)

@@ -1,8 +1,8 @@
 """TLG: total lesion glycolysis of the outlined tumor, one number."""
 
-from ..cases import Case
-from ..logistic import LogisticMethod, log_or_nan
-from ..radiomics import measured
+from ..cohort.cases import Case
+from ..features.radiomics import measured
+from .logistic import LogisticMethod, log_or_nan
 
 
 class Tlg(LogisticMethod):

@@ -1,10 +1,13 @@
 """Uptake: the total uptake above SUV 2 in a box around the tumor, one number that needs no outline."""
 
-from CHMFLPredictorLib import baseline, location, preprocessing, volumes
-from CHMFLPredictorLib.preprocessing import ChannelSteps, Preprocessing
+from CHMFLPredictorLib.model import baseline
+from CHMFLPredictorLib.network import preprocessing
+from CHMFLPredictorLib.network.preprocessing import ChannelSteps, Preprocessing
+from CHMFLPredictorLib.reading import volumes
+from CHMFLPredictorLib.tumor import location
 
-from ..cases import Case
-from ..logistic import LogisticMethod
+from ..cohort.cases import Case
+from .logistic import LogisticMethod
 
 # the paper's box, 112 x 112 x 144 mm, at about the PET's own resolution
 BOX = Preprocessing(voxel_mm=4.0, size_voxels=(28, 28, 36), pet=ChannelSteps(), ct=ChannelSteps())
@@ -16,7 +19,7 @@ class Uptake(LogisticMethod):
     NAME = "Uptake"
     GROUP = "baseline"
     ROW = 3
-    SOURCE = "This project: the baseline that the predictor shows beside the network (CHMFLPredictorLib.baseline)."
+    SOURCE = "This project: the baseline that the predictor shows beside the network."
     OPEN = (
         "Not in the paper. Here: the box of section II.A read as 112 x 112 x 144 mm. The mask only places the box, as "
         "it does for the networks; its outline is not used."

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..chmfl_family import PENG, NetworkMethod
-from ..method import Method
+from .base import Method
+from .chmfl_family import PENG, NetworkMethod
 
 WIDTHS = {"paper": 16, "compact": 4, "smoke": 4}
 
@@ -55,7 +55,7 @@ class VNet(NetworkMethod):
 
     def build(self, config):
         """An untrained V-Net."""
-        from ..v_net_network import VNetSegmenter
+        from ..networks.v_net import VNetSegmenter
 
         return VNetSegmenter(config)
 
@@ -68,8 +68,8 @@ class VNet(NetworkMethod):
         return None  # there is one loss only: Eq. 1 has no part in it
 
     def _calibrate(self, training, crops, folder, progress):
-        from ..head_calibration import fit_platt
-        from ..training import predict_crop
+        from ..training.head_calibration import fit_platt
+        from ..training.trainer import predict_crop
 
         settings = self.preset.preprocessing
         found = [predict_crop(training.network, crop, settings, self.settings.device)[1] for crop in crops]
@@ -79,7 +79,7 @@ class VNet(NetworkMethod):
 
 def log_tlg(crop, tumor, settings) -> float:
     """Log of 1 + total lesion glycolysis (SUV ml) of a segmentation (X, Y, Z) of the crop's box."""
-    from ..samples import MARGIN
+    from ..cohort.crops import MARGIN
 
     suv = crop.suv[(slice(MARGIN, -MARGIN),) * 3].astype(np.float64)
     return float(np.log1p(max(float(suv[tumor].sum()), 0.0) * settings.voxel_mm**3 / 1000))

@@ -1,8 +1,8 @@
 """Volume + SUVmax: two numbers of the outlined tumor. A method that does not beat them has learned nothing."""
 
-from ..cases import Case
-from ..logistic import LogisticMethod, log_or_nan
-from ..radiomics import measured
+from ..cohort.cases import Case
+from ..features.radiomics import measured
+from .logistic import LogisticMethod, log_or_nan
 
 
 class VolumeSuvMax(LogisticMethod):

@@ -1,0 +1,55 @@
+"""Names the devices of this computer in the panel; asked of a child process, so that Slicer never waits for torch."""
+
+import qt
+from slicer.i18n import tr as _
+
+from ..child.process import ChildProcess, Ending
+from .packages import has_torch
+
+INTERVAL_MS = 200
+
+
+class DeviceBox:
+    """The line under the choice of the device.
+
+    :param ui: the panel's widgets by name.
+    """
+
+    def __init__(self, ui):
+        self._ui, self._child = ui, None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(INTERVAL_MS)
+        self._timer.connect("timeout()", self._tick)
+
+    def detect(self) -> None:
+        """Ask for the devices, once; without torch nobody can tell."""
+        if self._child is not None:
+            return
+        if not has_torch():
+            self._ui.deviceLabel.text = _("Known once PyTorch is installed, at the first prediction.")
+            return
+        self._ui.deviceLabel.text = _("Looking for devices...")
+        self._child = ChildProcess(["devices", "--progress", "json"])
+        self._child.start()
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Let go of the child process."""
+        self._timer.stop()
+        if self._child is not None and self._child.running:
+            self._child.kill()
+            self._child.wait()
+
+    def _tick(self) -> None:
+        outcome = self._child.poll()
+        if outcome is None:
+            return
+        self._timer.stop()
+        devices = outcome.result["devices"] if outcome.ending is Ending.DONE else []
+        lines = [self._line(device) for device in devices] or [_("The devices of this computer cannot be told.")]
+        self._ui.deviceLabel.text = "\n".join(lines)
+
+    def _line(self, device: dict) -> str:
+        memory = f", {device['memory_gb']:.0f} GB" if device.get("memory_gb") else ""
+        problem = f" \N{WARNING SIGN} {device['problem']}" if device.get("problem") else ""
+        return f"{device['device']}: {device['name']}{memory}{problem}"

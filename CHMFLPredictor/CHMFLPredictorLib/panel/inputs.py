@@ -1,0 +1,118 @@
+"""The panel's inputs: PET and CT with a verdict on the pair, samples, and the tumor's place."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from ..errors import ChmflError
+from ..model.card import box_size_mm
+from ..scene import box, inputs, samples
+from .words import Location
+
+_ROWS = {
+    Location.POINT: ("pointNameLabel", "pointSelector", "placePointButton"),
+    Location.BOX: ("boxNameLabel", "boxSelector", "makeBoxButton"),
+    Location.SEGMENT: ("segmentNameLabel", "segmentSelector"),
+}
+
+
+class InputBox:
+    """The widgets of the Inputs section.
+
+    :param ui: the panel's widgets by name.
+    :ivar parameterNode: what the user chose, None while there is no scene to choose from.
+    """
+
+    def __init__(self, ui):
+        self._ui, self.parameterNode = ui, None
+        self._boxSize = None
+        for sample in samples.SAMPLES:
+            ui.sampleComboBox.addItem(sample.title, sample.name)
+        ui.loadSampleButton.connect("clicked()", self._onLoadSample)
+        ui.placePointButton.connect("clicked()", self._onPlacePoint)
+        ui.makeBoxButton.connect("clicked()", self._onMakeBox)
+        ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
+        ui.segmentSelector.connect("currentSegmentChanged(QString)", self._onSegment)
+
+    def guess(self) -> None:
+        """Choose the PET and the CT that the scene most likely means, where the user has not."""
+        node = self.parameterNode
+        if node.pet is not None and node.ct is not None:
+            return
+        pet, ct = inputs.guess_pair(slicer.mrmlScene)
+        if node.pet is None and pet is not node.ct:
+            node.pet = pet
+        if node.ct is None and ct is not node.pet:
+            node.ct = ct
+
+    def setModelCard(self, card: dict) -> None:
+        """The box that is dragged has the size that the model reads."""
+        self._boxSize = box_size_mm(card)
+        if self.parameterNode is not None and self.parameterNode.box is not None:
+            box.fit_box(self.parameterNode.box, self._boxSize)
+
+    def refresh(self) -> str:
+        """Show what belongs to the choices; return why nothing can be predicted from them, or an empty text."""
+        node, ui = self.parameterNode, self._ui
+        for location, names in _ROWS.items():
+            for name in names:
+                getattr(ui, name).visible = node.location is location
+        ui.makeBoxButton.enabled = node.ct is not None and self._boxSize is not None
+        refusal = inputs.refusal(node.pet, node.ct)
+        if refusal is not None:
+            problem = f"{refusal.message} {refusal.hint}"
+            missing = node.pet is None or node.ct is None
+            ui.pairLabel.text = problem if missing else f"\N{WARNING SIGN} {problem}"
+            return problem
+        units = inputs.units_in_words(node.pet)
+        ui.pairLabel.text = "\N{CHECK MARK} " + _("PET and CT fit together. {units}").format(units=units)
+        return self._locationProblem()
+
+    def showSegment(self) -> None:
+        """Bring the segment that was chosen into its selector, which knows no parameter nodes."""
+        node, segmentId = self.parameterNode.segmentation, self.parameterNode.segmentId
+        self._ui.segmentSelector.setCurrentNode(node)
+        if node is not None:
+            self._ui.segmentSelector.setCurrentSegmentID(segmentId)
+
+    def _locationProblem(self) -> str:
+        node = self.parameterNode
+        if node.location in (Location.POINT, Location.BOX):
+            place = node.point if node.location is Location.POINT else node.box
+            try:
+                box.center_of(place)
+            except ChmflError as error:
+                return f"{error.message} {error.hint}"
+        if node.location is Location.SEGMENT and (node.segmentation is None or not node.segmentId):
+            return _("Choose the segment that holds the tumor.")
+        return ""
+
+    def _onLoadSample(self) -> None:
+        name = self._ui.sampleComboBox.currentData
+        with slicer.util.WaitCursor():
+            try:
+                pet, ct = samples.load_sample(name)
+            except ChmflError as error:
+                slicer.util.errorDisplay(f"{error.message}\n\n{error.hint}", windowTitle=_("The sample cannot be had"))
+                return
+        self.parameterNode.pet, self.parameterNode.ct = pet, ct
+
+    def _onPlacePoint(self) -> None:
+        node = self.parameterNode
+        if node.point is None:
+            node.point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Tumor point"))
+            node.point.CreateDefaultDisplayNodes()
+        node.point.RemoveAllControlPoints()
+        slicer.modules.markups.logic().SetActiveList(node.point)
+        slicer.modules.markups.logic().StartPlaceMode(False)
+
+    def _onMakeBox(self) -> None:
+        center = inputs.center_of_volume(self.parameterNode.pet or self.parameterNode.ct)
+        self.parameterNode.box = box.make_box(slicer.mrmlScene, center, self._boxSize)
+
+    def _onSegmentation(self, segmentation) -> None:
+        if self.parameterNode is not None:
+            self.parameterNode.segmentation = segmentation
+
+    def _onSegment(self, segmentId: str) -> None:
+        if self.parameterNode is not None:
+            self.parameterNode.segmentId = segmentId

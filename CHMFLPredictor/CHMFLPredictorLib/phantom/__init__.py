@@ -1,0 +1,1 @@
+"""A digital patient that needs no download."""

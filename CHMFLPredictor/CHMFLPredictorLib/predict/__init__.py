@@ -1,0 +1,1 @@
+"""From the files of one patient, or of many, to the files of results."""

@@ -1,0 +1,1 @@
+"""From files and DICOM folders to checked volumes: PET in SUV, CT in HU, masks."""

@@ -1,0 +1,1 @@
+"""Patients: their table, their images, their folds, and what is wrong with them."""

@@ -1,0 +1,1 @@
+"""Hand-crafted features, and what learns from them."""

@@ -1,0 +1,285 @@
+"""The paper's network and its relatives as methods of the comparison: CHMFL, CFL, Mask + HMFL, group normalization.
+
+A method here is a change of the network's configuration; training is :class:`..training.trainer.FoldTraining`. The
+seed of a job is 1000 times the seed of the training plus the fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from CHMFLPredictorLib.errors import BadInput, MissingModel
+from CHMFLPredictorLib.files import write_bytes
+from CHMFLPredictorLib.model.calibration import sigmoid
+
+from .base import Method, labels_of
+
+if TYPE_CHECKING:
+    from CHMFLPredictorLib.network.chmfl import NetworkConfig
+    from CHMFLPredictorLib.network.presets import Preset
+
+    from ..cohort.cases import Case
+    from ..training.trainer import FoldTraining, TrainingConfig
+
+PENG = (
+    "Peng Y, Bi L, Kumar A, Fulham M, Feng D, Kim J. Predicting distant metastases in soft-tissue sarcomas from "
+    "PET-CT scans using constrained hierarchical multi-modality feature learning. Phys Med Biol 2021;66(24), "
+    "preprint arXiv:2104.11416"
+)
+OPEN = (
+    "Left open by the paper: residual blocks, widths of the fully connected layers, pooling of level 5 (the network's "
+    "configuration and the README list the choices). 'compact' and 'smoke' are smaller than the paper's network, keep "
+    "absolute SUV and HU, add soft Dice, and predict the tumor's volume and SUVmax as well; 'compact' trains "
+    "the segmentation first and the head after it. Calibration: 'compact' fits a logistic curve to the log-odds of "
+    "heads that did not see the patient, inside the training patients; the others give the head's own softmax, as the "
+    "paper does, unless the option inner_folds asks for networks trained without the patient. Threshold 0.5, fixed."
+)
+WU = "Wu Y, He K. Group normalization. ECCV 2018:3-19, doi:10.1007/978-3-030-01261-8_1"
+NORMALIZATION_OPEN = (
+    "'GN channels' is read as the channels of a group; a layer with fewer channels is one group (the output's 2, and "
+    f"the first layers of the smaller presets). {OPEN}"
+)
+WEIGHTS_FILE = "weights.safetensors"
+JOBS_A_SEED = 1000
+MEASUREMENTS_BESIDE = 0.5  # weight of volume and SUVmax where a compact network is trained in one stage
+_COUNTS = ("epochs", "batch_size", "validation", "patience")
+
+
+class NetworkMethod(Method):
+    """A method that is a network trained by :class:`..training.trainer.FoldTraining`.
+
+    Options: ``epochs``, ``batch_size``, ``learning_rate``, ``validation``, ``patience`` (as in
+    :class:`..training.config.TrainingConfig`), ``voxel_mm``, ``w`` (weight of the segmentation in Eq. 1, with both
+    losses trained at once; the rows of Fig. 5 have their own), ``inner_folds`` (joint training only: that many networks
+    more, for the calibration).
+
+    :cvar NETWORK: fields of the network's configuration that differ from the preset's.
+    :cvar W: weight of the segmentation in Eq. 1, which no option overrides; None for the preset's or the option's.
+    :cvar PAPER_SEGMENTATION: the paper's Table SIV, where it has the row.
+    """
+
+    SOURCE = PENG
+    OPEN = OPEN
+    NEEDS_TO_PREDICT = frozenset({"pet", "ct"})
+    OPTIONS = frozenset({*_COUNTS, "learning_rate", "voxel_mm", "w", "inner_folds"})
+    NETWORK: ClassVar[dict] = {}
+    W: ClassVar[float | None] = None
+    PAPER_SEGMENTATION: ClassVar[dict | None] = None
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.network, self.calibration = None, (1.0, 0.0)
+        self._fitted_preset = None
+
+    @property
+    def preset(self) -> Preset:
+        """Network and preprocessing: as fitted, or as the settings ask for."""
+        from CHMFLPredictorLib.network.presets import PRESETS, Preset
+
+        if self._fitted_preset is not None:
+            return self._fitted_preset
+        chosen, voxel_mm = PRESETS[self.settings.preset], self._option("voxel_mm", float, 0.1)
+        preprocessing = replace(chosen.preprocessing, **({} if voxel_mm is None else {"voxel_mm": voxel_mm}))
+        network = replace(chosen.network, **self.NETWORK)
+        if self._weight() == 0:  # nothing would train the decoder: its segmentation would be noise
+            network = replace(network, constrained=False)
+        return Preset(network, preprocessing)
+
+    def training_config(self) -> TrainingConfig:
+        """How the network is trained. BadInput method_option where an option is no number or out of range."""
+        from ..training.config import TRAINING_PRESETS
+
+        config, w = TRAINING_PRESETS[self.settings.preset], self._weight()
+        if w is not None:
+            config = jointly(config)
+            config = replace(config, loss=replace(config.loss, w=w))
+        changes = {name: self._option(name, int, 0 if name in _COUNTS[2:] else 1) for name in _COUNTS}
+        changes["learning_rate"] = self._option("learning_rate", float, 1e-9)
+        return replace(config, **{name: value for name, value in changes.items() if value is not None})
+
+    def build(self, config: NetworkConfig):
+        """An untrained network."""
+        from CHMFLPredictorLib.network.chmfl import build_network
+
+        return build_network(config)
+
+    def prepare(self, case: Case) -> None:
+        """Resample the patient's box."""
+        case.crop(self.preset.preprocessing)
+
+    def fit(self, cases: list[Case], folder: Path, on_progress: Callable[[dict], None] | None = None) -> None:
+        """Train, then calibrate inside the same patients. Checkpoints and history.csv lie in ``folder``."""
+        labels_of(cases)
+        preset = self.preset
+        crops = [case.crop(preset.preprocessing) for case in cases]
+        progress = _Progress(self.training_config().epochs * (1 + self._inner_folds()), on_progress)
+        training = self._trained(crops, Path(folder), progress)
+        self.calibration = self._calibrate(training, crops, Path(folder), progress)
+        self.network, self._fitted_preset = training.network, preset
+
+    def log_odds(self, cases: list[Case]) -> np.ndarray:
+        """What the head says before calibration (n,)."""
+        return np.array([self._forward(case, decode=False)[0] for case in cases])
+
+    def predict(self, cases: list[Case]) -> np.ndarray:
+        """Calibrated risk of DM, 0 to 1, (n,)."""
+        slope, intercept = self.calibration
+        return sigmoid(slope * self.log_odds(cases) + intercept)
+
+    def segment(self, case: Case) -> np.ndarray | None:
+        """The tumor in the box, uint8 (X, Y, Z); None without a decoder."""
+        tumor = self._forward(case)[1]
+        return None if tumor is None else tumor.astype(np.uint8)
+
+    def embedding(self, cases: list[Case]) -> np.ndarray | None:
+        """What the output layer reads (n, width of the second hidden layer), float32, for Fig. 7."""
+        import torch
+
+        head, vectors = self.network.head, []
+        with torch.inference_mode():
+            for case in cases:
+                fused = head.vector(self.network.encode(torch.from_numpy(self._inputs(case)[None]).to(self._device)))
+                vectors.append(torch.relu(head.second(torch.relu(head.first(fused))))[0].float().cpu().numpy())
+        return np.stack(vectors) if vectors else np.zeros((0, head.second.out_features), np.float32)
+
+    def relevance(self, case: Case) -> np.ndarray | None:
+        """Where the risk comes from, float32 (X, Y, Z) of the box, 0 to 1, for Fig. 6; see
+        :func:`CHMFLPredictorLib.network.relevance.relevance_map`.
+        """
+        from CHMFLPredictorLib.network.relevance import relevance_map
+
+        return relevance_map([self.network], self._inputs(case))
+
+    def state(self, folder: Path) -> dict:
+        """Configuration and calibration; the weights go into ``weights.safetensors``."""
+        from CHMFLPredictorLib.model.weights import stored_array
+        from safetensors.numpy import save
+
+        arrays = {key: stored_array(key, value, half=False) for key, value in self.network.state_dict().items()}
+        write_bytes(Path(folder) / WEIGHTS_FILE, save(arrays))
+        preset = self.preset
+        return {
+            "network": preset.network.to_dict(),
+            "preprocessing": preset.preprocessing.to_dict(),
+            "calibration": list(self.calibration),
+        }
+
+    def restore(self, state: dict, folder: Path) -> None:
+        """The inverse of :meth:`state`; ValueError where the weights do not fit or cannot be read."""
+        import torch
+        from CHMFLPredictorLib.model.weights import Tensors
+        from CHMFLPredictorLib.network.chmfl import NetworkConfig
+        from CHMFLPredictorLib.network.preprocessing import Preprocessing
+        from CHMFLPredictorLib.network.presets import Preset
+
+        preset = Preset(NetworkConfig.from_dict(state["network"]), Preprocessing.from_dict(state["preprocessing"]))
+        network = self.build(preset.network)
+        try:
+            stored = Tensors(Path(folder) / WEIGHTS_FILE)
+            with torch.no_grad():
+                for key, value in network.state_dict().items():
+                    value.copy_(torch.from_numpy(stored.take(key, tuple(value.shape))))
+        except MissingModel as error:
+            raise ValueError(error.message) from error
+        usable = torch.cuda.is_available() or not self.settings.device.startswith("cuda")
+        device = self.settings.device if usable else "cpu"  # trained on a GPU, read where there is none
+        self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
+        self._fitted_preset, self.calibration = preset, tuple(map(float, state["calibration"]))
+
+    def _trained(self, crops: list, folder: Path, progress: Callable[[dict], None]) -> FoldTraining:
+        import torch
+
+        from ..training.trainer import FoldTraining
+
+        torch.set_num_threads(self.settings.threads)
+        seed, fold = divmod(self.settings.seed, JOBS_A_SEED)
+        config = replace(self.training_config(), seed=seed)
+        training = FoldTraining(self.preset, config, crops, fold, folder, self.settings.device, build=self.build)
+        training.fit(progress)
+        progress.done += config.epochs
+        return training
+
+    def _calibrate(self, training: FoldTraining, crops: list, folder: Path, progress) -> tuple[float, float]:
+        from ..training.head_calibration import fit_platt, inner_log_odds, inner_parts
+        from ..training.trainer import predict_crop
+
+        labels, fold = np.array([crop.label for crop in crops]), self.settings.seed % JOBS_A_SEED
+        if training.head_stage is not None:
+            log_odds, labels = inner_log_odds(training.head_stage, training.config.head, fold)
+            return fit_platt(log_odds, labels)
+        parts = inner_parts(labels, self._inner_folds(), fold)
+        if not parts:
+            return 1.0, 0.0
+        log_odds = np.zeros(labels.size)
+        for number, left_out in enumerate(parts):
+            known = [crop for crop, out in zip(crops, left_out, strict=True) if not out]
+            inner = self._trained(known, folder / f"inner_{number}", progress)
+            for index in np.flatnonzero(left_out):
+                settings = self.preset.preprocessing
+                log_odds[index] = predict_crop(inner.network, crops[index], settings, self.settings.device, False)[0]
+        return fit_platt(log_odds, labels)
+
+    def _forward(self, case: Case, decode: bool = True) -> tuple[float, np.ndarray | None]:
+        import torch
+
+        from ..training.trainer import predict_crop
+
+        torch.set_num_threads(self.settings.threads)
+        settings = self.preset.preprocessing
+        return predict_crop(self.network, case.crop(settings), settings, self._device, decode)
+
+    def _inputs(self, case: Case) -> np.ndarray:
+        """What the network reads of a patient, float32 (channels of both branches, X, Y, Z)."""
+        from ..cohort.crops import branch_channels, center_crop
+
+        preset = self.preset
+        inputs, mask, _ = center_crop(case.crop(preset.preprocessing), preset.preprocessing)
+        return branch_channels(inputs, mask, preset.network.branch_inputs)
+
+    @property
+    def _device(self):
+        return next(self.network.parameters()).device
+
+    def _weight(self) -> float | None:
+        """The weight w of Eq. 1 that is asked for: a row's own, which no option overrides, or the option's."""
+        return self._option("w", float, 0.0, 1.0) if self.W is None else self.W
+
+    def _inner_folds(self) -> int:
+        staged = self.training_config().head is not None
+        return 0 if staged else self._option("inner_folds", int, 0) or 0
+
+    def _option(self, name: str, kind: type, least: float, most: float = float("inf")):
+        value = self.settings.options.get(name)
+        if value is None:
+            return None
+        number = isinstance(value, int | float) and not isinstance(value, bool) and kind(value) == value
+        if not number or not least <= value <= most:
+            what = "a whole number" if kind is int else "a number"
+            text = f"The option {name} of {self.NAME} is {value!r}; it must be {what} from {least:g} to {most:g}."
+            raise BadInput("method_option", text, "Change the option, or leave it out for the preset's value.")
+        return kind(value)
+
+
+class _Progress:
+    """Counts the epochs of a job's networks as one; ``done`` are those of the networks before this one."""
+
+    def __init__(self, epochs: int, on_progress: Callable[[dict], None] | None):
+        self.epochs, self.done, self.on_progress = epochs, 0, on_progress
+
+    def __call__(self, row: dict) -> None:
+        if self.on_progress is not None:
+            self.on_progress({**row, "epoch": self.done + row["epoch"], "epochs": self.epochs})
+
+
+def jointly(config: TrainingConfig) -> TrainingConfig:
+    """The same training with both terms of Eq. 1 at once, as in the paper, instead of the head after the
+    segmentation.
+    """
+    if config.head is None:
+        return config
+    loss = replace(config.loss, measurements=MEASUREMENTS_BESIDE)
+    return replace(config, head=None, patch=None, loss=loss)

@@ -1,0 +1,291 @@
+"""What the CNN classifiers of Tables II and SII share: settings by preset, slices and views of a patient, and a method
+that is one network trained by :class:`..training.convnet_training.ConvNetTraining`. Needs no torch to be listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..training.recipes import PLAIN, RESNET, Recipe, recipe_of, voxel_option, with_voxels
+from ..training.settings import Settings
+from .base import Method, labels_of
+from .chmfl_family import PENG
+
+if TYPE_CHECKING:
+    from CHMFLPredictorLib.network.preprocessing import Preprocessing
+
+    from ..cohort.cases import Case
+    from ..cohort.crops import Crop
+
+OPTIONS = frozenset({"epochs", "batch_size", "learning_rate", "weight_decay", "voxel_mm"})
+CHANNELS = ("pet", "ct")  # of a crop's inputs
+SLICE_STEP_MM = 12.0
+SHIFT_MM = 8.0  # random shift of the box in training; as many voxels as the paper's box has margin at 1 mm
+SLICES_AT_ONCE = 16  # a segmentation of the whole box takes all of its slices
+WEIGHTS_FILE = "network.safetensors"
+HE = "He K, Zhang X, Ren S, Sun J. Deep residual learning for image recognition. CVPR 2016:770-778, "
+HE += "doi:10.1109/CVPR.2016.90"
+IMAGENET = "ImageNet weights of torchvision (Deng J et al. CVPR 2009:248-255, doi:10.1109/CVPR.2009.5206848)"
+
+_COMMON = (
+    "The output is the softmax of two logits, not calibrated; threshold 0.5, fixed. 'paper' trains as section II.E "
+    "says for CHMFL (Adam, 0.0001, batch size 1, 200 epochs, He initialization); the smaller presets use larger "
+    "batches, weight decay and a learning rate that falls along a cosine. Views in training are shifted, mirrored and "
+    "turned, which the paper does not mention. "
+)
+_SLICES = (
+    f"2D: the paper says 'few axial slices' and no more. Here: slices {SLICE_STEP_MM:g} mm apart around the middle of "
+    "the box (9; 5 or 3 in 'smoke'), the same for every patient and chosen without the tumor's outline; each passes "
+    "the same network and the patient's log-odds are the mean of the slices'; the loss is taken of that mean, not of "
+    "single slices. "
+)
+_PLAIN = (
+    "The paper gives no layers for its plain CNNs. Here: CHMFL without CFL and HMFL, that is one branch of Table SI a "
+    "modality (five convolutions with batch normalization and ELU), their last feature maps joined, and the three "
+    "fully connected layers of section II.D. "
+)
+_RESNET = (
+    "The paper does not say how two modalities enter a ResNet. Here: one ResNet a modality, as CHMFL has one branch a "
+    "modality, the slice repeated in its three channels. "
+)
+OPEN_3D, OPEN_2D = _PLAIN + _COMMON, _PLAIN + _SLICES + _COMMON
+OPEN_RESNET = (
+    _RESNET + "The two averaged feature vectors are joined before one fully connected layer. " + _SLICES + _COMMON
+)
+OPEN_CHMFL_RESNET = (
+    _RESNET + "'Reimplemented in 2D with ResNet as the backbone' is all there is. Here: the five levels are the stem "
+    "and the four stages; HMFL pools all five, level 5 too, for the three fully connected layers; CFL has four "
+    "up-convolutions, each joined with the level's PET and CT features, brought to its width by a 1x1 convolution and "
+    "followed by a 3x3 residual convolution, and a fifth for the stem's stride of 2. w is 0.5; the smaller presets add "
+    "soft Dice. A segmentation covers the whole box; slices farther from its middle than those trained on are left to "
+    "what was learned there. " + _SLICES + _COMMON
+)
+OPEN_PRETRAINED = (
+    " Pretrained: torchvision's IMAGENET1K_V1 file for this depth, in both branches; all weights are then trained."
+)
+
+
+class ConvNet(Method):
+    """A method that is one trained CNN on the box around the tumor.
+
+    Options: ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``; ``voxel_mm`` (coarser voxels, same box);
+    ``slices`` (2D); ``width`` (ResNets from scratch: share of the channels); ``w`` (CHMFL + ResNet); ``weights``
+    (pretrained: a file, or a folder of them).
+
+    :cvar MODALITIES: of "pet" and "ct", in the order of the network's branches.
+    :cvar DIMENSIONS: 2: axial slices; 3: the box.
+    :cvar RECIPES: preset to training.
+    """
+
+    GROUP = "Table II"
+    SOURCE = f"{PENG}; layers after its Table SI"
+    MODALITIES: ClassVar[tuple[str, ...]] = CHANNELS
+    DIMENSIONS: ClassVar[int] = 2
+    RECIPES: ClassVar[dict[str, Recipe]] = PLAIN
+
+    def __init_subclass__(cls, **words):
+        super().__init_subclass__(**words)
+        cls.OPTIONS = OPTIONS if cls.DIMENSIONS == 3 else OPTIONS | {"slices"}
+        cls.NEEDS_TO_PREDICT = frozenset(cls.MODALITIES)
+        cls.NEEDS = cls.NEEDS_TO_PREDICT | {"mask"}  # it places the box
+
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self.network, self.width = None, 1.0  # share of a ResNet's channels
+
+    @property
+    def recipe(self) -> Recipe:
+        """How this run trains: the preset's recipe, changed by the run's options.
+
+        :raises BadInput: ``method_option``.
+        """
+        return recipe_of(self.settings, self.RECIPES)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Box and intensity steps of the preset, the same as CHMFL's, so that all share cached crops.
+
+        :raises BadInput: ``method_option``.
+        """
+        from CHMFLPredictorLib.network.presets import PRESETS
+
+        chosen = PRESETS[self.settings.preset].preprocessing
+        return with_voxels(chosen, voxel_option(self.settings, chosen.voxel_mm))
+
+    def prepare(self, case: Case) -> None:
+        """Resample the patient's box."""
+        case.crop(self.preprocessing)
+
+    def fit(self, cases: list[Case], folder: Path, on_progress: Callable[[dict], None] | None = None) -> None:
+        """Train, or go on from the checkpoint in ``folder``; history.csv lies beside it.
+
+        :raises BadInput: what reading the patients raises, ``method_option``, ``checkpoint_damaged``,
+            ``checkpoint_other``, ``weights_*``.
+        """
+        from ..training.convnet_training import ConvNetTraining, seeded
+
+        labels, crops = labels_of(cases), [case.crop(self.preprocessing) for case in cases]
+        with seeded(self.settings.seed):
+            network = self._initial()
+        identity = [self.NAME, self.settings.options, self.preprocessing.to_dict()]
+        training = ConvNetTraining(
+            network,
+            lambda number, random: self._view(crops[number], random),
+            labels,
+            self.recipe,
+            self.settings,
+            folder,
+            [*identity, [case.patient_id for case in cases]],
+        )
+        self.network = training.run(on_progress)
+
+    def predict(self, cases: list[Case]) -> np.ndarray:
+        """Risk of the event (n,), each patient alone and unaugmented."""
+        from ..training.convnet_training import outputs
+
+        views = (self._view(case.crop(self.preprocessing), None)[0] for case in cases)
+        return np.array([outputs(self.network, view)[0] for view in views])
+
+    def embedding(self, cases: list[Case]) -> np.ndarray:
+        """What the output layer reads, float32 (n, its inputs); in 2D the mean of the slices'."""
+        from ..training.convnet_training import last_features
+
+        views = (self._view(case.crop(self.preprocessing), None)[0] for case in cases)
+        return np.array([last_features(self.network, view) for view in views], dtype=np.float32)
+
+    def state(self, folder: Path) -> dict:
+        """The weights go into ``network.safetensors``."""
+        from ..training.hybrid_training import save_network
+
+        save_network(Path(folder) / WEIGHTS_FILE, self.network)
+        return {"width": self.width}
+
+    def restore(self, state: dict, folder: Path) -> None:
+        """The inverse of :meth:`state`."""
+        from ..training.convnet_training import laid_out
+        from ..training.hybrid_training import load_network
+
+        self.width = float(state["width"])
+        network = load_network(Path(folder) / WEIGHTS_FILE, self._build(), self.settings.device)
+        # the layout in memory decides in which order numbers are summed
+        self.network = laid_out(network, next(network.parameters()).device)
+
+    def _build(self):
+        """The network, with He initialization."""
+        raise NotImplementedError
+
+    def _initial(self):
+        """The network as training begins."""
+        self.width = self.recipe.width
+        return self._build()
+
+    def _view(self, crop: Crop, random: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs, tumor and inside of a patient, augmented where ``random`` is given.
+
+        :returns: float32 (modalities, X, Y, Z), uint8 and bool (X, Y, Z); in 2D (slices, modalities, X, Y) and
+            (slices, X, Y).
+        """
+        from ..cohort.crops import center_crop
+        from ..training.augmentation import Augmentation, augment
+
+        settings = self.preprocessing
+        if random is None:
+            view = center_crop(crop, settings)
+        else:
+            limits = Augmentation(shift_voxels=round(SHIFT_MM / settings.voxel_mm))
+            view = augment(crop, settings, limits, random)
+        if self.DIMENSIONS == 2:
+            return self._sliced(view, slice_places(settings.size_voxels[2], settings.voxel_mm, self.recipe.slices))
+        return view[0][self._channels()], view[1], view[2]
+
+    def _sliced(self, view, places) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        inputs, mask, inside = view
+        slices = inputs[self._channels()][..., places].transpose(3, 0, 1, 2)
+        return slices, mask[..., places].transpose(2, 0, 1), inside[..., places].transpose(2, 0, 1)
+
+    def _channels(self) -> list[int]:
+        return [CHANNELS.index(name) for name in self.MODALITIES]
+
+
+class PlainCNN(ConvNet):
+    """2D or 3D CNN of Table II."""
+
+    def _build(self):
+        from CHMFLPredictorLib.network.presets import PRESETS
+
+        from ..networks.plain import PlainNetwork
+
+        return PlainNetwork(PRESETS[self.settings.preset].network, len(self.MODALITIES), self.DIMENSIONS)
+
+
+class ResNetPETCT(ConvNet):
+    """A 2D ResNet a modality (Table SII).
+
+    :cvar DEPTH: 18, 34 or 50. :cvar PRETRAINED: training begins at ImageNet's weights.
+    """
+
+    GROUP = "Table SII"
+    RECIPES = RESNET
+    DEPTH: ClassVar[int] = 18
+    PRETRAINED: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **words):
+        super().__init_subclass__(**words)
+        cls.OPTIONS |= {"weights" if cls.PRETRAINED else "width"}
+
+    def _build(self):
+        from ..networks.resnets import ResNetClassifier
+
+        return ResNetClassifier(self.DEPTH, self.width)
+
+    def _initial(self):
+        if not self.PRETRAINED:
+            return super()._initial()
+        from ..networks.pretrained import resnet_weights, width_of
+
+        weights = resnet_weights(self.DEPTH, self.settings.options)
+        self.width = width_of(weights)
+        network = self._build()
+        for branch in (network.pet, network.ct):
+            branch.load_state_dict(weights, strict=True)
+        return network
+
+
+class CHMFLResNet(ResNetPETCT):
+    """CHMFL in 2D with ResNet branches (Table SII)."""
+
+    def __init_subclass__(cls, **words):
+        super().__init_subclass__(**words)
+        cls.OPTIONS |= {"w"}
+
+    def _build(self):
+        from CHMFLPredictorLib.network.presets import PRESETS
+
+        from ..networks.resnets import CHMFLResNet2D
+
+        return CHMFLResNet2D(self.DEPTH, PRESETS[self.settings.preset].network, self.width)
+
+    def segment(self, case: Case) -> np.ndarray:
+        """The tumor in every slice of the box, uint8 (X, Y, Z)."""
+        from ..cohort.crops import center_crop
+        from ..training.convnet_training import outputs
+
+        view = center_crop(case.crop(self.preprocessing), self.preprocessing)
+        starts, depth = range(0, view[1].shape[2], SLICES_AT_ONCE), view[1].shape[2]
+        parts = [self._sliced(view, np.arange(start, min(depth, start + SLICES_AT_ONCE)))[0] for start in starts]
+        found = np.concatenate([outputs(self.network, part)[1] for part in parts])
+        return (found.transpose(1, 2, 0) & view[2]).astype(np.uint8)
+
+
+def slice_places(depth: int, voxel_mm: float, count: int) -> np.ndarray:
+    """Indices of axial slices around the middle of a box, :data:`SLICE_STEP_MM` apart; closer where the box is too low.
+
+    :param depth: voxels of the box along the foot-head axis.
+    """
+    step = min(SLICE_STEP_MM / voxel_mm, (depth - 1) / max(1, count - 1))
+    places = (depth - 1) / 2 + (np.arange(count) - (count - 1) / 2) * step
+    return np.unique(np.clip(np.floor(places + 0.5), 0, depth - 1).astype(int))

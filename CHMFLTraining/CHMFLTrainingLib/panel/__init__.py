@@ -1,0 +1,1 @@
+"""What the user sees in Slicer, and the state of the training behind it."""

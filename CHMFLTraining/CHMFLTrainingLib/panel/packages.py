@@ -1,0 +1,31 @@
+"""Installs the Python packages that training needs, when the user clicks Start and agrees to it; never before.
+
+As before a prediction, in one question (:mod:`CHMFLPredictorLib.panel.packages`), with those of
+``Resources/requirements-training.txt`` added.
+"""
+
+from CHMFLPredictorLib.panel import needed_packages, packages
+from CHMFLPredictorLib.panel.needed_packages import Need
+
+from .. import MODULE_FOLDER
+
+REQUIREMENTS_FILE = MODULE_FOLDER / "Resources" / "requirements-training.txt"
+
+
+def missing() -> list[Need]:
+    """What is not installed or too old, each once. Looks at files only: imports nothing."""
+    found = [need for need in needed_packages.missing() if not need.optional]
+    found += needed_packages.lacking(needed_packages.read_requirements(REQUIREMENTS_FILE))
+    return list({need.package: need for need in found}.values())
+
+
+TRAINING = packages.Purpose("train", "Start", missing)
+
+
+def ensure(confirm) -> None:
+    """Make sure that training can run here; install what is missing if the user agrees. For the main thread.
+
+    :param confirm: called with a question of several lines, at most once; returns whether the user agrees.
+    :raises MissingDependency: it cannot run; ``code`` says why and ``hint`` what to do next.
+    """
+    packages.ensure(confirm, purpose=TRAINING)

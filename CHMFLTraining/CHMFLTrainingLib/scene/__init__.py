@@ -1,0 +1,1 @@
+"""Patients and results of a comparison as nodes of a MRML scene."""
