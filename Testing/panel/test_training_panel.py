@@ -125,6 +125,37 @@ def test_an_ended_child_of_a_panel_that_is_gone_is_gone():
     assert child.wait(60) == 1, "the exit code is still there for whoever asks"
 
 
+def test_cohort_of_dicom_series_is_made_and_then_checked(widget, tmp_path):
+    """Two commands one after the other; what both found is shown, and the CSV that was made is the cohort."""
+    import time
+
+    from CHMFLTrainingLib.panel_choices import CohortSource
+    from made_dicom import write_series
+    from made_rtstruct import rectangle, write_rtstruct
+
+    whole = tmp_path / "patients" / "P1"
+    write_series(whole / "pet", "PT")
+    write_series(whole / "ct", "CT", shape=(20, 24))
+    write_rtstruct(whole / "RS.dcm", {"Mass": [rectangle(-11.25, -25, -1.25, -19, z) for z in (3, 6)]})
+    write_series(whole.parent / "P2" / "ct", "CT", PatientID="P2")
+    node, box = widget.logic.getParameterNode(), widget.panel.cohort
+    node.cohortSource = CohortSource.DICOM
+    widget.panel.open(str(tmp_path / "run"))
+    widget.ui.cohortPathLineEdit.currentPath = str(tmp_path / "patients")
+    slicer.app.processEvents()
+    widget.ui.checkCohortButton.click()
+    end = time.monotonic() + 240
+    while box.checking and time.monotonic() < end:
+        slicer.app.processEvents()
+    assert box.result is not None, box.message
+    assert Path(box.path) == tmp_path / "run cohort" / "cohort.csv" and Path(box.path).exists()
+    found = {(one["patient_id"], one["code"]) for one in box.result["findings"]}
+    assert found >= {("P1", "roi_used"), ("P2", "rtstruct_none")}, "of making it"
+    assert ("P1", "label_unknown") in found, "of checking it"
+    assert [one["patient_id"] for one in box.result["patients"]] == ["P1"] and box.errors >= 1
+    assert widget.ui.cohortTableWidget.rowCount == 1
+
+
 def test_every_widget_that_starts_something_says_why_it_cannot(widget):
     for name in ("start", "resume", "compareRuns", "useInPredictor"):
         button = getattr(widget.ui, f"{name}Button")
