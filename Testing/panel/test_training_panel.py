@@ -151,7 +151,7 @@ def test_cohort_of_dicom_series_is_made_and_then_checked(widget, tmp_path):
     assert Path(box.path) == tmp_path / "run cohort" / "cohort.csv" and Path(box.path).exists()
     found = {(one["patient_id"], one["code"]) for one in box.result["findings"]}
     assert found >= {("P1", "roi_used"), ("P2", "rtstruct_none")}, "of making it"
-    assert ("P1", "label_unknown") in found, "of checking it"
+    assert ("P1", "tumor_small") in found, "of checking it"
     assert [one["patient_id"] for one in box.result["patients"]] == ["P1"] and box.errors >= 1
     assert widget.ui.cohortTableWidget.rowCount == 1
 
