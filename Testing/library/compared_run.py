@@ -20,7 +20,7 @@ import numpy as np
 import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.files import write_json
-from CHMFLTrainingLib.method import Method
+from CHMFLTrainingLib.methods.base import Method
 
 
 def mean_suv(case):
@@ -94,9 +94,9 @@ UPTAKE_SUM = '''
 """No mask, nothing learned but the middle; segments by a threshold."""
 import numpy as np
 import SimpleITK as sitk
-from CHMFLPredictorLib.preprocessing import Preprocessing
-from CHMFLTrainingLib.method import Method
-from CHMFLTrainingLib.samples import MARGIN
+from CHMFLPredictorLib.network.preprocessing import Preprocessing
+from CHMFLTrainingLib.methods.base import Method
+from CHMFLTrainingLib.cohort.crops import MARGIN
 
 
 class UptakeSum(Method):

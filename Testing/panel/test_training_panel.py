@@ -129,7 +129,7 @@ def test_cohort_of_dicom_series_is_made_and_then_checked(widget, tmp_path):
     """Two commands one after the other; what both found is shown, and the CSV that was made is the cohort."""
     import time
 
-    from CHMFLTrainingLib.panel_choices import CohortSource
+    from CHMFLTrainingLib.panel.choices import CohortSource
     from made_dicom import write_series
     from made_rtstruct import rectangle, write_rtstruct
 

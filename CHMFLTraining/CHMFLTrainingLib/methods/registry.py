@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-import sys
 
 from CHMFLPredictorLib.errors import BadInput, MissingDependency
 
+from .. import methods
 from .base import GROUPS, Method
-
-FOLDERS = sys.modules[__package__].__path__  # this folder, and those of further methods that a run names
 
 
 def all_methods() -> dict[str, type[Method]]:
@@ -61,12 +59,12 @@ def slug(name: str) -> str:
 
 
 def _modules() -> list:
-    return [_module(info.name) for info in pkgutil.iter_modules(FOLDERS) if not info.name.startswith("_")]
+    return [_module(info.name) for info in pkgutil.iter_modules(methods.__path__) if not info.name.startswith("_")]
 
 
 def _module(module_name: str):
     try:
-        return importlib.import_module(f"{__package__}.{module_name}")
+        return importlib.import_module(f"{methods.__name__}.{module_name}")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("CHMFLTrainingLib", "CHMFLPredictorLib"):
             raise  # a defect of ours, not a package that the user can install

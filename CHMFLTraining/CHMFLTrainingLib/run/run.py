@@ -141,9 +141,9 @@ class Comparison:
 
     def job_folder(self, job: Job) -> Path:
         """Where a job's files lie."""
-        from ..methods import registry as methods
+        from ..methods.registry import slug
 
-        return self.folder / methods.slug(job.method) / f"repeat_{job.repeat}" / f"fold_{job.fold}"
+        return self.folder / slug(job.method) / f"repeat_{job.repeat}" / f"fold_{job.fold}"
 
     def held_out(self, job: Job) -> list[str]:
         """The patients that the job predicts."""
@@ -234,13 +234,14 @@ def find_methods(names: str, folder: str | None) -> list[type[Method]]:
 
     :raises BadInput: method_unknown, methods_folder.
     """
-    from ..methods import registry as methods
+    from .. import methods
+    from ..methods.registry import find
 
-    if folder is not None and folder not in methods.FOLDERS:
+    if folder is not None and folder not in methods.__path__:
         if not Path(folder).is_dir():
             raise BadInput("methods_folder", f"There is no folder {folder} with methods.", "Correct --methods-folder.")
-        methods.FOLDERS.append(folder)
-    return methods.find(names)
+        methods.__path__.append(folder)
+    return find(names)
 
 
 def _check_options(methods: list[str], options: dict, folder: str | None) -> None:

@@ -19,19 +19,19 @@ from small_patient import predict_arguments, run, small  # noqa: F401
 LIBRARY = REPOSITORY / "CHMFLPredictor"
 # What each stage calls; the child sleeps there like a library that does not look at signals.
 CALLS = {
-    "read": "volumes.read_pair",
-    "locate": "location.find",
-    "preprocess": "prediction.prepare",
-    "model": "bundle.Bundle.networks",
-    "risk": "prediction.calibrated_risk",
-    "segmentation": "prediction.segment",
-    "relevance": "relevance.relevance_map",
-    "write": "pictures.slices_picture",
+    "read": "reading.volumes:read_pair",
+    "locate": "tumor.location:find",
+    "preprocess": "predict.prediction:prepare",
+    "model": "model.bundle:Bundle.networks",
+    "risk": "predict.prediction:calibrated_risk",
+    "segmentation": "predict.prediction:segment",
+    "relevance": "network.relevance:relevance_map",
+    "write": "report.pictures:slices_picture",
 }
 CODE = """
 import importlib, sys, time
 import CHMFLPredictorLib.__main__ as program
-module, _, name = sys.argv.pop(1).partition(".")
+module, _, name = sys.argv.pop(1).partition(":")
 owner = importlib.import_module("CHMFLPredictorLib." + module)
 while "." in name:
     part, _, name = name.partition(".")

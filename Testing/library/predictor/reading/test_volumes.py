@@ -375,7 +375,7 @@ import resource, signal, sys
 sys.path.insert(0, sys.argv[1])
 import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput, OutOfMemory
-from CHMFLPredictorLib.volumes import write_image
+from CHMFLPredictorLib.reading.volumes import write_image
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:

@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput, MissingDependency
 from CHMFLPredictorLib.network.presets import PRESETS
+from CHMFLTrainingLib import methods as package
 from CHMFLTrainingLib.cohort.cases import Case, cases_of
 from CHMFLTrainingLib.cohort.cohort import Patient
 from CHMFLTrainingLib.methods import registry
@@ -24,7 +25,7 @@ def method(name):
 @pytest.fixture(autouse=True)
 def _shipped_only(monkeypatch):
     """A comparison of another test may have added its own methods to this process."""
-    monkeypatch.setattr(registry, "__path__", registry.__path__[:1])
+    monkeypatch.setattr(package, "__path__", package.__path__[:1])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_an_unknown_method_is_refused_and_the_known_are_named(names):
 def test_a_method_is_found_by_its_file_alone(tmp_path, monkeypatch):
     text = "from CHMFLTrainingLib.methods.base import Method\nclass A(Method):\n    NAME = 'Made by a test'\n"
     (tmp_path / "made_by_a_test.py").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(tmp_path)])
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     assert registry.find("made by a test")[0].__name__ == "A"
     (tmp_path / "made_by_another.py").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="share a name"):
@@ -89,7 +90,7 @@ def test_a_method_is_found_by_its_file_alone(tmp_path, monkeypatch):
 
 def test_a_method_whose_package_is_missing_says_which(tmp_path, monkeypatch):
     (tmp_path / "needs_more.py").write_text("import a_package_that_nobody_has\n", encoding="utf-8")
-    monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(tmp_path)])
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     with pytest.raises(MissingDependency) as refused:
         registry.all_methods()
     assert refused.value.code == "method_dependency" and "a_package_that_nobody_has" in refused.value.message

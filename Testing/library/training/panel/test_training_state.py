@@ -313,7 +313,7 @@ class Absent:
         if name.split(".")[0] in {names!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from CHMFLTrainingLib import cli
+from CHMFLTrainingLib.commands import cli
 sys.exit(cli.main(["methods", "--progress", "json"]))
 """
 

@@ -261,7 +261,7 @@ def test_it_works_where_nothing_but_numpy_and_scipy_is_installed(run):
                 if name.split(".")[0] in ("torch", "sklearn", "matplotlib", "pydicom", "slicer", "vtk", "dask", "mirp"):
                     raise ModuleNotFoundError(name, name=name)
         sys.meta_path.insert(0, Absent())
-        from CHMFLTrainingLib.live_results import LiveResults
+        from CHMFLTrainingLib.run.live import LiveResults
         live = LiveResults(sys.argv[1])
         live.refresh()
         print(json.dumps([live.metrics(), live.roc()["CHMFL"][2], len(live.curves("CHMFL"))]))

@@ -160,7 +160,7 @@ def test_the_cohort_is_where_the_scene_shows_it(scene, cases, tmp_path):
 
 def test_a_pet_in_bqml_is_written_in_suv(scene, cases, tmp_path, monkeypatch):
     pet, *_ = load(cases[0])
-    monkeypatch.setattr(cohort.scene_suv, "conversion", lambda node: Conversion(np.array([0.5])))
+    monkeypatch.setattr(cohort.suv, "conversion", lambda node: Conversion(np.array([0.5])))
     path = write_cohort(tmp_path, patients_of_scene(scene), {})
     written = sitk.GetArrayFromImage(volumes.read_pet(read_cohort(path)[0].pet).image)
     np.testing.assert_allclose(written, slicer.util.arrayFromVolume(pet) * 0.5, rtol=1e-6)
