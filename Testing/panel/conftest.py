@@ -21,6 +21,9 @@ for _folder in ("CHMFLPredictor", "CHMFLTraining", "Testing", "Testing/library")
     if _path not in sys.path:
         sys.path.append(_path)
 
+# A worker of pytest-xdist inherits what the stand-in did to its parent's PATH: it begins with the one before.
+os.environ["PATH"] = os.environ.setdefault("CHMFL_PATH_BEFORE_STANDIN", os.environ["PATH"])
+
 import slicer_standin  # noqa: E402
 
 slicer_standin.start()

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import slicer_standin
 
+pytestmark = pytest.mark.standin
+
 MODULE = """
 import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import *
-
-pytestmark = pytest.mark.standin
 
 events = []
 
