@@ -166,8 +166,8 @@ def make_training(variant: str, cache: Path, options):
     from CHMFLPredictorLib.network.presets import PRESETS
     from CHMFLTrainingLib.cohort.crops import load_crop
     from CHMFLTrainingLib.training.config import TRAINING_PRESETS
+    from CHMFLTrainingLib.training.fold_training import FoldTraining
     from CHMFLTrainingLib.training.speed import Speed
-    from CHMFLTrainingLib.training.trainer import FoldTraining
 
     preset, chosen = PRESETS[options.preset], patients(options.patients, cache)
     crops = [load_crop(patient, preset.preprocessing, cache) for patient in chosen]
@@ -182,7 +182,7 @@ def load_each_step(training, by_id: dict, cache: Path, from_images: bool) -> Non
     """Have each batch read its patients anew, from the cache or from the images."""
     from CHMFLTrainingLib.cohort import crops as samples
 
-    augmented, settings = training.batches.augmented, training.preset.preprocessing
+    augmented, settings = training.views.augmented, training.preset.preprocessing
 
     def read(crop):
         patient = by_id[crop.patient_id]
@@ -190,7 +190,7 @@ def load_each_step(training, by_id: dict, cache: Path, from_images: bool) -> Non
             return samples.Crop(patient.patient_id, patient.label, **samples._make(patient, settings))
         return samples.load_crop(patient, settings, cache)
 
-    training.batches.augmented = lambda crops, random: augmented([read(crop) for crop in crops], random)
+    training.views.augmented = lambda crops, random: augmented([read(crop) for crop in crops], random)
 
 
 def one_epoch(training, steps: int) -> float:
@@ -215,10 +215,10 @@ def flops_of_a_step(training) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     crops = training.crops[: training.config.batch_size]
-    batch = training.batches.augmented(crops, np.random.default_rng(0))
+    batch = training.views.augmented(crops, np.random.default_rng(0))
     training._outputs.run = training._eager_outputs  # the counter does not see into compiled kernels
     with FlopCounterMode(display=False) as counter:
-        training._loss(crops, batch).backward()
+        training.loss((crops, batch)).backward()
     return float(counter.get_total_flops())
 
 

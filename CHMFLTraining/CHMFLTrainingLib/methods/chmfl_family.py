@@ -1,7 +1,7 @@
 """The paper's network and its relatives as methods of the comparison: CHMFL, CFL, Mask + HMFL, group normalization.
 
-A method here is a change of the network's configuration; training is :class:`..training.trainer.FoldTraining`. The
-seed of a job is 1000 times the seed of the training plus the fold.
+A method here is a change of the network's configuration; training is
+:class:`..training.fold_training.FoldTraining`. The seed of a job is 1000 times the seed of the training plus the fold.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from CHMFLPredictorLib.network.presets import Preset
 
     from ..cohort.cases import Case
-    from ..training.trainer import FoldTraining, TrainingConfig
+    from ..training.config import TrainingConfig
+    from ..training.fold_training import FoldTraining
 
 PENG = (
     "Peng Y, Bi L, Kumar A, Fulham M, Feng D, Kim J. Predicting distant metastases in soft-tissue sarcomas from "
@@ -50,7 +51,7 @@ _COUNTS = ("epochs", "batch_size", "validation", "patience")
 
 
 class NetworkMethod(Method):
-    """A method that is a network trained by :class:`..training.trainer.FoldTraining`.
+    """A method that is a network trained by :class:`..training.fold_training.FoldTraining`.
 
     Options: ``epochs``, ``batch_size``, ``learning_rate``, ``validation``, ``patience`` (as in
     :class:`..training.config.TrainingConfig`), ``voxel_mm``, ``w`` (weight of the segmentation in Eq. 1, with both
@@ -193,19 +194,19 @@ class NetworkMethod(Method):
     def _trained(self, crops: list, folder: Path, progress: Callable[[dict], None]) -> FoldTraining:
         import torch
 
-        from ..training.trainer import FoldTraining
+        from ..training.fold_training import FoldTraining
 
         torch.set_num_threads(self.settings.threads)
         seed, fold = divmod(self.settings.seed, JOBS_A_SEED)
         config = replace(self.training_config(), seed=seed)
         training = FoldTraining(self.preset, config, crops, fold, folder, self.settings.device, build=self.build)
-        training.fit(progress)
+        training.run(progress)
         progress.done += config.epochs
         return training
 
     def _calibrate(self, training: FoldTraining, crops: list, folder: Path, progress) -> tuple[float, float]:
+        from ..training.fold_training import predict_crop
         from ..training.head_calibration import fit_platt, inner_log_odds, inner_parts
-        from ..training.trainer import predict_crop
 
         labels, fold = np.array([crop.label for crop in crops]), self.settings.seed % JOBS_A_SEED
         if training.head_stage is not None:
@@ -226,7 +227,7 @@ class NetworkMethod(Method):
     def _forward(self, case: Case, decode: bool = True) -> tuple[float, np.ndarray | None]:
         import torch
 
-        from ..training.trainer import predict_crop
+        from ..training.fold_training import predict_crop
 
         torch.set_num_threads(self.settings.threads)
         settings = self.preset.preprocessing

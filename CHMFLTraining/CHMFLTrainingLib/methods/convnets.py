@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..training.recipes import PLAIN, RESNET, Recipe, recipe_of, voxel_option, with_voxels
+from ..training.recipes import PLAIN, RESNET, CnnRecipe, recipe_of, voxel_option, with_voxels
 from ..training.settings import Settings
 from .base import Method, labels_of
 from .chmfl_family import PENG
@@ -85,7 +85,7 @@ class ConvNet(Method):
     SOURCE = f"{PENG}; layers after its Table SI"
     MODALITIES: ClassVar[tuple[str, ...]] = CHANNELS
     DIMENSIONS: ClassVar[int] = 2
-    RECIPES: ClassVar[dict[str, Recipe]] = PLAIN
+    RECIPES: ClassVar[dict[str, CnnRecipe]] = PLAIN
 
     def __init_subclass__(cls, **words):
         super().__init_subclass__(**words)
@@ -98,7 +98,7 @@ class ConvNet(Method):
         self.network, self.width = None, 1.0  # share of a ResNet's channels
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> CnnRecipe:
         """How this run trains: the preset's recipe, changed by the run's options.
 
         :raises BadInput: ``method_option``.

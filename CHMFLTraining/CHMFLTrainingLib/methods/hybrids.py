@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.files import write_bytes
 
-from ..training.recipes import Plan, plan_of, voxel_option, with_voxels
+from ..training.recipes import PLAN_OPTIONS, Plan, plan_of, voxel_option, with_voxels
 from ..training.settings import Settings
 from .base import Method, labels_of
 
@@ -132,7 +132,7 @@ class HybridMethod(Method):
     ``_build``, ``_prepared`` (once a patient) and ``_view`` (at each step).
     """
 
-    OPTIONS = frozenset(field.name for field in fields(Plan)) | {"voxel_mm"}
+    OPTIONS = frozenset(PLAN_OPTIONS) | {"voxel_mm"}
     PLANS: dict[str, Plan] = {}
     FEATURES = False
     scaling: FeatureScaling | None = None

@@ -68,8 +68,8 @@ class VNet(NetworkMethod):
         return None  # there is one loss only: Eq. 1 has no part in it
 
     def _calibrate(self, training, crops, folder, progress):
+        from ..training.fold_training import predict_crop
         from ..training.head_calibration import fit_platt
-        from ..training.trainer import predict_crop
 
         settings = self.preset.preprocessing
         found = [predict_crop(training.network, crop, settings, self.settings.device)[1] for crop in crops]

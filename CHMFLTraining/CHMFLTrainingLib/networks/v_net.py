@@ -1,4 +1,4 @@
-"""V-Net in the shape that :class:`..training.trainer.FoldTraining` trains: a decoder without a head."""
+"""V-Net in the shape that :class:`..training.fold_training.FoldTraining` trains: a decoder without a head."""
 
 from __future__ import annotations
 

@@ -7,37 +7,27 @@ from dataclasses import asdict, dataclass, field
 from .augmentation import Augmentation
 from .head import HeadConfig
 from .losses import LossConfig
+from .recipes import Recipe
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained. The defaults are the paper's (section II.E), the epochs apart from which its loss was
-    stable.
+class TrainingConfig(Recipe):
+    """How CHMFL and its relatives are trained.
 
-    :param decay: weight decay of all weights (decoupled; 0: the paper's plain Adam).
     :param head_decay: weight decay of the head's, which has 40 labels to learn from.
-    :param cosine: the learning rate falls to zero along a cosine after a short rise.
     :param patch: voxels of the views that the segmentation is trained on; None for the whole box.
     :param head: the head is trained after the segmentation, on its features (not in the paper); None for both at once.
     :param validation: parts into which the training patients are divided; one of them is held back and chooses the
         epoch that is kept (``checkpoint_best.pt``). 0: none is held back and the last epoch is kept, as in the paper.
-    :param patience: training ends after so many epochs without a lower loss (the validation loss where there is one):
-        the paper's "no further changes in the total loss". 0: never before ``epochs``.
     """
 
-    epochs: int = 200
-    batch_size: int = 1
-    learning_rate: float = 1e-4
-    decay: float = 0.0
     head_decay: float = 0.0
-    cosine: bool = False
     loss: LossConfig = field(default_factory=LossConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
     patch: tuple[int, int, int] | None = None
     head: HeadConfig | None = None
     seed: int = 0
     validation: int = 0
-    patience: int = 0
 
     def __post_init__(self):
         if self.validation == 1:
@@ -58,7 +48,7 @@ class TrainingConfig:
         return cls(**{**values, **nested})
 
 
-_CPU = {"batch_size": 2, "learning_rate": 8e-3, "decay": 1e-2, "cosine": True}
+_CPU = {"batch_size": 2, "learning_rate": 8e-3, "weight_decay": 1e-2, "cosine": True}
 TRAINING_PRESETS = {
     "paper": TrainingConfig(),
     # what a CPU can do in an hour: the segmentation on patches, then the head on its features

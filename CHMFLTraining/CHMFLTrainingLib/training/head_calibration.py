@@ -13,8 +13,8 @@ import torch
 from CHMFLPredictorLib.model.calibration import fit_logistic
 from CHMFLPredictorLib.network.chmfl import dm_log_odds
 
+from .fold_training import HeadStage
 from .head import HeadConfig, fit_head
-from .trainer import HeadStage
 
 LEAST_SLOPE = 0.05
 

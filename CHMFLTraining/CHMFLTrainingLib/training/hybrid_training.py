@@ -1,124 +1,63 @@
-"""The training loop that the methods after Diamant, Chen and Peng share: Adam, cross-entropy, a checkpoint an epoch.
+"""Training of the networks after Diamant, Chen and Peng, by cross-entropy, and what they say of a patient.
 
-A network here takes one tensor for each array of a view and gives logits of no event and event (N, 2). All randomness
-of an epoch follows from (seed, epoch), so a resumed training ends with the numbers of an undisturbed one.
+A network here takes one tensor for each array of a view and gives logits of no event and event (N, 2).
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import logging
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.files import write_bytes, write_csv
+from CHMFLPredictorLib.files import write_bytes
 from torch import nn
 from torch.nn import functional
 
 from .recipes import Plan
-
-CHECKPOINT = "checkpoint_latest.pt"
-_LOG = logging.getLogger(__name__)
+from .trainer import Trainer
 
 # What one patient gives: view(number of the patient, random generator or None for the plain view) -> arrays
 View = Callable[[int, np.random.Generator | None], tuple[np.ndarray, ...]]
 
 
-class NetworkTraining:
+class NetworkTraining(Trainer):
     """Training of one network on one fold's training patients.
 
-    :param network: in any state; :meth:`run` initializes it (He, the paper's section II.E) from the seed.
+    :param network: in any state; it is initialized here (He, the paper's section II.E) from the seed.
     :param labels: (n,) 0 or 1. :param identity: what makes this training itself beside plan and seed, as JSON types
-        (method, patients): a checkpoint of another one is refused.
+        (method, patients).
     """
 
     def __init__(self, network: nn.Module, view: View, labels, plan: Plan, seed: int, folder: Path, device, identity):
-        self.view, self.labels, self.plan, self.seed = view, np.asarray(labels, np.int64), plan, seed
-        self.folder, self.device = Path(folder), torch.device(device)
+        self.view, self.labels, self.seed = view, np.asarray(labels, np.int64), seed
         torch.manual_seed(_torch_seed(seed, 0))
         _initialize(network)
-        self.network = _laid_out(network).to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
-        )
-        self.identity = _fingerprint([identity, asdict(plan), seed, self.labels.tolist()])
-        self.epoch, self.history = 0, []
+        network = _laid_out(network).to(torch.device(device))
+        optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        identity = [identity, asdict(plan), seed, self.labels.tolist()]
+        super().__init__(network, optimizer, plan, folder, identity)
 
-    def run(self, on_progress: Callable[[dict], None] | None = None) -> nn.Module:
-        """Train what is left; the network comes back ready for prediction.
+    def torch_seed(self) -> int:
+        """From (seed, epoch)."""
+        return _torch_seed(self.seed, self.epoch + 1)
 
-        :raises BadInput: ``checkpoint_damaged`` or ``checkpoint_other``.
-        """
-        self._resume()
-        while self.epoch < self.plan.epochs:
-            started = time.monotonic()
-            loss = self._train_epoch()
-            self.epoch += 1
-            self.history.append(
-                {"epoch": self.epoch, "loss": round(loss, 5), "seconds": round(time.monotonic() - started, 2)}
-            )
-            self._save()
-            _LOG.info("epoch %d/%d loss %.4f", self.epoch, self.plan.epochs, loss)
-            if on_progress:
-                on_progress({"epochs": self.plan.epochs, **self.history[-1]})
-        return self.network.eval()
-
-    def _train_epoch(self) -> float:
+    @contextmanager
+    def batches(self):
+        """All patients once, in random order, in batches of nearly equal size."""
         random = np.random.default_rng([self.seed, self.epoch])
-        torch.manual_seed(_torch_seed(self.seed, self.epoch + 1))
-        self.network.train()
-        losses = [self._step(chosen, random) for chosen in _batches(len(self.labels), self.plan.batch_size, random)]
-        return float(np.mean(losses))
+        order = random.permutation(len(self.labels))
+        chosen = np.array_split(order, max(1, round(len(order) / self.recipe.batch_size)))
+        yield len(chosen), ((numbers, [self.view(int(n), random) for n in numbers]) for numbers in chosen)
 
-    def _step(self, chosen: np.ndarray, random: np.random.Generator) -> float:
-        views = [self.view(int(number), random) for number in chosen]
+    def loss(self, batch) -> torch.Tensor:
+        """Cross-entropy of the event."""
+        numbers, views = batch
         inputs = [_tensor(np.stack(arrays), self.device) for arrays in zip(*views, strict=True)]
-        target = torch.from_numpy(self.labels[chosen]).to(self.device)
-        loss = functional.cross_entropy(self.network(*inputs), target)
-        if not torch.isfinite(loss):
-            raise RuntimeError(f"the loss is {float(loss)} in epoch {self.epoch + 1}")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def _save(self) -> None:
-        state = {
-            "identity": self.identity,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "history": self.history,
-        }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_bytes(self.folder / CHECKPOINT, buffer.getvalue())
-        write_csv(self.folder / "history.csv", list(self.history[0]), [list(row.values()) for row in self.history])
-
-    def _resume(self) -> None:
-        path, hint = self.folder / CHECKPOINT, "Delete it to train this fold from its beginning."
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            identity = str(state["identity"])
-            if identity == self.identity:
-                self.network.load_state_dict(state["network"])
-                self.optimizer.load_state_dict(state["optimizer"])
-                self.epoch, self.history = int(state["epoch"]), list(state["history"])
-        except Exception as error:
-            raise BadInput("checkpoint_damaged", f"The checkpoint {path} cannot be read: {error}.", hint) from error
-        if identity != self.identity:
-            text = f"The checkpoint {path} belongs to a training with other patients, settings or seed."
-            raise BadInput("checkpoint_other", text, hint)
+        target = torch.from_numpy(self.labels[numbers]).to(self.device)
+        return functional.cross_entropy(self.network(*inputs), target)
 
 
 def risks(network: nn.Module, view: View, count: int) -> np.ndarray:
@@ -189,18 +128,8 @@ def _tensor(array: np.ndarray, device) -> torch.Tensor:
     return tensor.contiguous(memory_format=torch.channels_last_3d) if tensor.dim() == 5 else tensor
 
 
-def _batches(count: int, size: int, random: np.random.Generator) -> list[np.ndarray]:
-    """All patients once, in random order, in batches of nearly equal size."""
-    order = random.permutation(count)
-    return np.array_split(order, max(1, round(count / size)))
-
-
 def _torch_seed(seed: int, epoch: int) -> int:
     return int(np.random.default_rng([seed, epoch, 1]).integers(2**31))
-
-
-def _fingerprint(values) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _initialize(network: nn.Module) -> None:

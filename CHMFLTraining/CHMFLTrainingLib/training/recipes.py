@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from CHMFLPredictorLib.errors import BadInput
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained, and how wide it is. Options of a run change fields of the same name, but for ``cosine``
-    and ``dice``.
+    """How a network is trained. The defaults are the paper's (section II.E), the epochs apart from which its loss was
+    stable.
 
+    :param weight_decay: decoupled; 0: the paper's plain Adam.
     :param cosine: the learning rate falls to zero along a cosine after a short rise.
-    :param slices: axial slices of a patient (2D).
-    :param width: share of a ResNet's channels; a pretrained one is as wide as its weights.
-    :param w: share of the segmentation in Eq. 1. :param dice: soft Dice is added to the segmentation's cross-entropy.
+    :param patience: training ends after so many epochs without a lower loss (the validation loss where there is one):
+        the paper's "no further changes in the total loss". 0: never before ``epochs``.
     """
 
     epochs: int = 200
@@ -30,6 +30,19 @@ class Recipe:
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
     cosine: bool = False
+    patience: int = 0
+
+
+@dataclass(frozen=True)
+class CnnRecipe(Recipe):
+    """How a CNN classifier is trained, and how wide it is. Options of a run change fields of the same name, but for
+    ``cosine``, ``dice`` and ``patience``.
+
+    :param slices: axial slices of a patient (2D).
+    :param width: share of a ResNet's channels; a pretrained one is as wide as its weights.
+    :param w: share of the segmentation in Eq. 1. :param dice: soft Dice is added to the segmentation's cross-entropy.
+    """
+
     slices: int = 9
     width: float = 1.0
     w: float = 0.5
@@ -38,15 +51,15 @@ class Recipe:
 
 _QUICK = {"weight_decay": 1e-2, "cosine": True, "dice": True, "batch_size": 4}
 PLAIN = {
-    "paper": Recipe(),
-    "compact": Recipe(60, learning_rate=1e-3, **_QUICK),
-    "smoke": Recipe(3, learning_rate=3e-3, slices=5, **_QUICK),
+    "paper": CnnRecipe(),
+    "compact": CnnRecipe(60, learning_rate=1e-3, **_QUICK),
+    "smoke": CnnRecipe(3, learning_rate=3e-3, slices=5, **_QUICK),
 }
 # a ResNet's slice is many times the work of a plain CNN's
 RESNET = {
-    "paper": Recipe(),
-    "compact": Recipe(16, learning_rate=3e-4, **_QUICK),
-    "smoke": Recipe(2, learning_rate=1e-3, slices=3, width=0.125, **_QUICK),
+    "paper": CnnRecipe(),
+    "compact": CnnRecipe(16, learning_rate=3e-4, **_QUICK),
+    "smoke": CnnRecipe(2, learning_rate=1e-3, slices=3, width=0.125, **_QUICK),
 }
 _LIMITS = {
     "epochs": (int, 1, 1e6), "batch_size": (int, 1, 1e4), "learning_rate": (float, 1e-9, 10.0),
@@ -55,7 +68,7 @@ _LIMITS = {
 }  # fmt: skip
 
 
-def recipe_of(settings: Settings, recipes: dict[str, Recipe]) -> Recipe:
+def recipe_of(settings: Settings, recipes: dict[str, CnnRecipe]) -> CnnRecipe:
     """The preset's recipe, changed by the run's options.
 
     :raises BadInput: ``method_option``.
@@ -66,17 +79,18 @@ def recipe_of(settings: Settings, recipes: dict[str, Recipe]) -> Recipe:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a hybrid's network is trained, and how wide it is. Every field can be set by an option of the same name.
+class Plan(Recipe):
+    """How a hybrid's network is trained, and how wide it is. Options of a run change fields of the same name, but for
+    ``cosine`` and ``patience``.
 
     :param width: channels of the network's first convolution.
     """
 
-    epochs: int
-    batch_size: int
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.0
     width: int = 16
+
+
+# what a user may set of a plan
+PLAN_OPTIONS = ("epochs", "batch_size", "learning_rate", "weight_decay", "width")
 
 
 def plan_of(settings: Settings, plans: dict[str, Plan]) -> Plan:
@@ -85,14 +99,8 @@ def plan_of(settings: Settings, plans: dict[str, Plan]) -> Plan:
     :raises BadInput: ``method_option``.
     """
     plan = plans[settings.preset]
-    return replace(
-        plan,
-        **{
-            field.name: option(settings, field.name, getattr(plan, field.name))
-            for field in fields(plan)
-            if field.name in settings.options
-        },
-    )
+    asked = [name for name in PLAN_OPTIONS if name in settings.options]
+    return replace(plan, **{name: option(settings, name, getattr(plan, name)) for name in asked})
 
 
 def voxel_option(settings: Settings, preset_mm: float) -> float:

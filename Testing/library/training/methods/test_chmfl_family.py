@@ -129,7 +129,7 @@ def test_job_seed_is_that_of_training_and_fold(cases, tmp_path, preset):
     """Job seed 2003 is seed 2 of training, fold 3: the same log-odds and the same segmentations."""
     import torch
     from CHMFLTrainingLib.training.config import TRAINING_PRESETS
-    from CHMFLTrainingLib.training.trainer import FoldTraining, predict_crop
+    from CHMFLTrainingLib.training.fold_training import FoldTraining, predict_crop
 
     known, new = (group[6:14] for group in cases[True])
     method = method_of("CHMFL", preset, seed=2003)
@@ -137,7 +137,7 @@ def test_job_seed_is_that_of_training_and_fold(cases, tmp_path, preset):
     torch.set_num_threads(method.settings.threads)
     crops = [case.crop(settings) for case in known]
     training = FoldTraining(method.preset, replace(TRAINING_PRESETS[preset], seed=2), crops, 3, tmp_path / "fold")
-    training.fit()
+    training.run()
     method.fit(known, tmp_path / "job")
     expected = [predict_crop(training.network, case.crop(settings), settings) for case in new]
     assert np.array_equal(method.log_odds(new), [log_odds for log_odds, _ in expected])
@@ -190,7 +190,7 @@ def fold_training(cases, folder, **changes):
     """A fold of the smoke preset on some cases."""
     from CHMFLPredictorLib.network.presets import PRESETS
     from CHMFLTrainingLib.training.config import TRAINING_PRESETS
-    from CHMFLTrainingLib.training.trainer import FoldTraining
+    from CHMFLTrainingLib.training.fold_training import FoldTraining
 
     crops = [case.crop(PRESETS["smoke"].preprocessing) for case in cases]
     return FoldTraining(PRESETS["smoke"], replace(TRAINING_PRESETS["smoke"], **changes), crops, 0, folder)
@@ -199,7 +199,7 @@ def fold_training(cases, folder, **changes):
 def test_validation_keeps_the_epoch_of_its_least_loss(cases, tmp_path, monkeypatch):
     """The patients held back take no step, both outcomes are among them, and the network of the best epoch stays."""
     import torch
-    from CHMFLTrainingLib.training.trainer import FoldTraining
+    from CHMFLTrainingLib.training.fold_training import FoldTraining
 
     training = fold_training(cases[True][0], tmp_path, validation=5, epochs=4)
     held, used = ({crop.patient_id for crop in group} for group in (training.validation, training.crops))
@@ -207,17 +207,17 @@ def test_validation_keeps_the_epoch_of_its_least_loss(cases, tmp_path, monkeypat
     assert {crop.label for crop in training.validation} == {0, 1}
     given, stepped, states, step = [0.9, 0.5, 0.7, 0.6], set(), [], FoldTraining._step
 
-    def watched(self, crops, random):
-        stepped.update(crop.patient_id for crop in crops)
-        return step(self, crops, random)
+    def watched(self, batch):
+        stepped.update(crop.patient_id for crop in batch[0])
+        return step(self, batch)
 
     def loss(self):
         states.append({key: value.clone() for key, value in self.network.state_dict().items()})
         return given[len(states) - 1]
 
     monkeypatch.setattr(FoldTraining, "_step", watched)
-    monkeypatch.setattr(FoldTraining, "_validation_loss", loss)
-    training.fit()
+    monkeypatch.setattr(FoldTraining, "validation_loss", loss)
+    training.run()
     assert stepped == used
     assert all(torch.equal(value, states[1][key]) for key, value in training.network.state_dict().items())
     assert (tmp_path / "checkpoint_best.pt").exists()
@@ -231,7 +231,7 @@ def test_validation_loss_is_that_of_the_patients_held_back(cases, tmp_path):
     from CHMFLTrainingLib.training.losses import total_loss
 
     training = fold_training(cases[True][0], tmp_path, validation=5, epochs=1)
-    training.fit()
+    training.run()
     losses = []
     for crop in training.validation:
         inputs, mask, inside = (torch.from_numpy(a[None]) for a in center_crop(crop, training.preset.preprocessing))
@@ -245,12 +245,12 @@ def test_validation_loss_is_that_of_the_patients_held_back(cases, tmp_path):
 
 
 def test_training_ends_when_the_loss_stays(cases, tmp_path, monkeypatch):
-    from CHMFLTrainingLib.training.trainer import FoldTraining
+    from CHMFLTrainingLib.training.fold_training import FoldTraining
 
     losses = iter([1.0, 0.8, 0.85, 0.9, 0.1, 0.1])
     monkeypatch.setattr(FoldTraining, "_train_epoch", lambda self: next(losses))
     training = fold_training(cases[True][0], tmp_path, epochs=6, patience=2)
-    training.fit()
+    training.run()
     assert [row["loss"] for row in training.history] == [1.0, 0.8, 0.85, 0.9]
 
 
@@ -275,7 +275,7 @@ def test_mask_hmfl_reads_the_label_in_both_branches(cases, tmp_path):
     method.fit(known[5:15], tmp_path)
     assert method.network.decoder is None and method.segment(new[0]) is None
     crop = new[0].crop(method.preset.preprocessing)
-    from CHMFLTrainingLib.training.trainer import predict_crop
+    from CHMFLTrainingLib.training.fold_training import predict_crop
 
     settings = method.preset.preprocessing
     with_mask, without = (
@@ -315,9 +315,9 @@ def test_inner_log_odds_come_from_heads_that_did_not_see_the_patient():
     import torch
     from CHMFLPredictorLib.network.chmfl import build_network, dm_log_odds
     from CHMFLPredictorLib.network.presets import PRESETS
+    from CHMFLTrainingLib.training.fold_training import HeadStage
     from CHMFLTrainingLib.training.head import HeadConfig, fit_head
     from CHMFLTrainingLib.training.head_calibration import inner_log_odds
-    from CHMFLTrainingLib.training.trainer import HeadStage
 
     torch.manual_seed(0)
     head = build_network(PRESETS["smoke"].network).head
@@ -372,7 +372,7 @@ def test_compact_is_calibrated_and_the_paper_is_not(cases, tmp_path):
 
 
 def test_joint_training_is_calibrated_by_networks_without_the_patient_if_asked(cases, tmp_path, monkeypatch):
-    from CHMFLTrainingLib.training.trainer import FoldTraining
+    from CHMFLTrainingLib.training.fold_training import FoldTraining
 
     trained, init = [], FoldTraining.__init__
 

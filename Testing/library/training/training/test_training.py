@@ -250,9 +250,9 @@ def test_auc_interval_is_as_wide_as_theory_says():
 
 @pytest.mark.slow
 def test_killed_run_resumes_to_the_same_numbers(cohort, run, tmp_path, monkeypatch):
-    from CHMFLTrainingLib.training import trainer
+    from CHMFLTrainingLib.training import fold_training
 
-    step, steps = trainer.FoldTraining._step, []
+    step, steps = fold_training.FoldTraining._step, []
 
     def dies_in_the_second_epoch(self, *arguments):
         if self.epoch == 1:
@@ -260,9 +260,9 @@ def test_killed_run_resumes_to_the_same_numbers(cohort, run, tmp_path, monkeypat
         steps.append(1)
         return step(self, *arguments)
 
-    monkeypatch.setattr(trainer.FoldTraining, "_step", dies_in_the_second_epoch)
+    monkeypatch.setattr(fold_training.FoldTraining, "_step", dies_in_the_second_epoch)
     assert train(cohort, tmp_path / "run") == 3 and steps
-    monkeypatch.setattr(trainer.FoldTraining, "_step", step)
+    monkeypatch.setattr(fold_training.FoldTraining, "_step", step)
     assert train(cohort, tmp_path / "run", "--resume") == 0
     assert numbers(tmp_path / "run") == numbers(run)
 
@@ -361,7 +361,7 @@ def test_head_alone_learns_a_planted_signal_and_stays_at_chance_on_noise():
 @pytest.mark.slow
 def test_staged_training_runs_and_resumes(cohort, tmp_path, monkeypatch):
     """The compact road on the smoke network: segmentation on patches, then the head; a kill between them is mended."""
-    from CHMFLTrainingLib.training import trainer
+    from CHMFLTrainingLib.training import fold_training
     from CHMFLTrainingLib.training.config import TRAINING_PRESETS
     from CHMFLTrainingLib.training.head import HeadConfig
     from CHMFLTrainingLib.training.losses import LossConfig
@@ -374,18 +374,18 @@ def test_staged_training_runs_and_resumes(cohort, tmp_path, monkeypatch):
         head=HeadConfig(2, 20, decays=(1.0, 30.0), inner_folds=2),
     )
     monkeypatch.setitem(TRAINING_PRESETS, "smoke", staged)
-    fastest = trainer.fastest  # bfloat16 sums differ from run to run on processors that multiply it
-    monkeypatch.setattr(trainer, "fastest", lambda *asked: replace(fastest(*asked), bfloat16=False))
+    fastest = fold_training.fastest  # bfloat16 sums differ from run to run on processors that multiply it
+    monkeypatch.setattr(fold_training, "fastest", lambda *asked: replace(fastest(*asked), bfloat16=False))
     assert train(cohort, tmp_path / "one") == 0
 
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    fit_head = trainer.fit_head
-    monkeypatch.setattr(trainer, "fit_head", killed)
+    fit_head = fold_training.fit_head
+    monkeypatch.setattr(fold_training, "fit_head", killed)
     assert train(cohort, tmp_path / "two") == 3
     assert numbers(tmp_path / "two") == {}
-    monkeypatch.setattr(trainer, "fit_head", fit_head)
+    monkeypatch.setattr(fold_training, "fit_head", fit_head)
     assert train(cohort, tmp_path / "two", "--resume") == 0
     assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
 

@@ -35,7 +35,7 @@ def crops():
 
 def training_of(crops, folder, speed=None, **changes):
     from CHMFLTrainingLib.training.config import TRAINING_PRESETS
-    from CHMFLTrainingLib.training.trainer import FoldTraining
+    from CHMFLTrainingLib.training.fold_training import FoldTraining
 
     config = replace(TRAINING_PRESETS["smoke"], **changes)
     return FoldTraining(SMOKE, config, crops, 0, folder, speed=speed)
@@ -115,7 +115,7 @@ def test_recomputing_gives_the_same_gradients(crops, tmp_path):
     for recomputed in (False, True):
         training = training_of(crops, tmp_path, plain_speed(recomputed=recomputed))
         training.network.train()
-        training._loss(crops[:2], training.batches.plain(crops[:2])).backward()
+        training.loss((crops[:2], training.views.plain(crops[:2]))).backward()
         gradients.append([parameter.grad for parameter in training.network.parameters()])
     for kept, again in zip(*gradients, strict=True):
         torch.testing.assert_close(again, kept, rtol=1e-4, atol=1e-6)
@@ -129,8 +129,8 @@ def test_bfloat16_keeps_weights_and_loss_in_float32(crops, tmp_path):
         training = training_of(crops, tmp_path, plain_speed(bfloat16=bfloat16))
         training.network.eval()
         with torch.no_grad():
-            features = training._eager_outputs(training.batches.plain(crops[:1])[0])
-            losses.append(training._loss(crops[:1], training.batches.plain(crops[:1])))
+            features = training._eager_outputs(training.views.plain(crops[:1])[0])
+            losses.append(training.loss((crops[:1], training.views.plain(crops[:1]))))
         assert all(output.dtype == torch.float32 for output in features)
     assert losses[0] != losses[1] and float(losses[1]) == pytest.approx(float(losses[0]), rel=0.03)
     assert all(parameter.dtype == torch.float32 for parameter in training.network.parameters())
@@ -238,7 +238,7 @@ def test_a_stop_between_checkpoints_is_on_disk(crops, tmp_path, monkeypatch):
     import torch
     from CHMFLTrainingLib.training import checkpoints
 
-    training_of(crops, tmp_path / "whole", epochs=3).fit()
+    training_of(crops, tmp_path / "whole", epochs=3).run()
     monkeypatch.setattr(checkpoints.Pace, "due", lambda self: False)
 
     def stop(row):
@@ -246,11 +246,11 @@ def test_a_stop_between_checkpoints_is_on_disk(crops, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training_of(crops, tmp_path / "parts", epochs=3).fit(stop)
+        training_of(crops, tmp_path / "parts", epochs=3).run(stop)
     rest = training_of(crops, tmp_path / "parts", epochs=3)
     rest.resume()
     assert rest.epoch == 2
-    rest.fit()
+    rest.run()
     states = [torch.load(tmp_path / name / checkpoints.LATEST, weights_only=True) for name in ("whole", "parts")]
     assert [row["loss"] for row in states[0]["history"]] == [row["loss"] for row in states[1]["history"]]
     assert all(torch.equal(value, states[1]["network"][name]) for name, value in states[0]["network"].items())
@@ -270,10 +270,14 @@ def test_checkpoints_cost_a_tenth_of_the_time(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_checkpoint_of_the_other_optimizer_is_read(crops, tmp_path, fused):
-    written = training_of(crops, tmp_path, plain_speed(fused=fused), epochs=1)
-    written.fit()
+    def stop(row):
+        raise KeyboardInterrupt
+
+    written = training_of(crops, tmp_path, plain_speed(fused=fused), epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        written.run(stop)
     other = training_of(crops, tmp_path, plain_speed(fused=not fused), epochs=2)
-    other.fit()
+    other.run()
     assert other.epoch == 2 and other.optimizer.param_groups[0]["fused"] is not fused
 
 
