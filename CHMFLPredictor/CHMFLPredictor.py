@@ -1,7 +1,7 @@
 """CHMFLPredictor: risk of distant metastases of soft-tissue sarcoma from FDG-PET-CT, with one click.
 
-The module's face in Slicer, and thin: ``CHMFLPredictorLib/panel*.py`` is what the user sees, ``scene*.py`` what happens
-to the scene, and the network runs in a child process (``process.py``). The panel is imported when it is opened, so that
+The module's face in Slicer, and thin: ``CHMFLPredictorLib/panel`` is what the user sees, ``scene`` what happens to the
+scene, and the network runs in a child process (``child``). The panel is imported when it is opened, so that
 it costs Slicer's start nothing.
 """
 
@@ -37,7 +37,8 @@ class CHMFLPredictor(ScriptedLoadableModule):
         self.parent.helpText = _("""
 Predicts the risk of distant metastases of soft-tissue sarcoma from one FDG-PET-CT, segments the tumor and shows
 what in the images drives the risk. Choose PET and CT, click <b>Predict DM</b>. Not for clinical use.<br>
-See the <a href="{link}#tutorial">tutorial</a> and the <a href="{link}#troubleshooting">list of messages</a>.
+See the <a href="{link}#tutorial">tutorial</a> and the <a
+href="{link}/blob/main/CHMFLPredictor/README.md#troubleshooting">list of messages</a>.
 """).format(link=HOMEPAGE)
         self.parent.acknowledgementText = _("""
 Implements Peng Y, Bi L, Kumar A, Fulham M, Feng D, Kim J: Predicting distant metastases in soft-tissue sarcomas from
@@ -192,10 +193,11 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         :param riskOnly: no segmentation, measurements or relevance map.
         :param output: folder that gets result.json, report.html and the images too.
         :param onEvent: called with each event, a dict (``events.py``): progress, warning, risk.
-        :param onEnd: with ``wait=False``, called with the outcome (``process.Outcome``).
+        :param onEnd: with ``wait=False``, called with the outcome (``child.process.Outcome``).
         :param wait: False returns at once and lets Slicer's event loop do the rest.
-        :return: a ``scene_run.Prediction`` (result, nodes, report); with ``wait=False`` a ``panel_run.RunFollower``
-            whose ``run.prediction`` is there when ``onEnd`` is called, and that can ``cancel()``.
+        :return: a ``scene.run.Prediction`` (result, nodes, report); with ``wait=False`` a
+            ``panel.follower.RunFollower``, whose ``run.prediction`` is there when ``onEnd`` is called, and that can
+            ``cancel()``.
         :raises ChmflError: with code, message and hint, where the prediction does not end well; with ``wait=False``
             only for a location that is none.
         """
@@ -207,7 +209,7 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         return self.follow(self.predictionRun(pet, ct, options), onEvent, onEnd)
 
     def runOptions(self, location=None, segmentId="", model=None, device="auto", riskOnly=False, output=None):
-        """The ``scene_run.RunOptions`` for the parameters of :meth:`process`.
+        """The ``scene.run.RunOptions`` for the parameters of :meth:`process`.
 
         :raises BadInput: ``point_missing``, a markups node without a point.
         """
@@ -224,7 +226,7 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         return RunOptions(model=model or None, device=device, risk_only=riskOnly, output=output, **place)
 
     def predictionRun(self, pet, ct, options):
-        """A run that has not started yet (``scene_run.PredictionRun``)."""
+        """A run that has not started yet (``scene.run.PredictionRun``)."""
         from CHMFLPredictorLib.scene.run import PredictionRun
 
         return PredictionRun(pet, ct, options, **self._launcherArgument())
@@ -243,7 +245,7 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         return batch.FolderBatch(source, output, options, slicer.mrmlScene, **self._launcherArgument())
 
     def follow(self, run, onEvent=None, onEnd=None):
-        """Start a run and follow it from Slicer's event loop (``panel_run.RunFollower``)."""
+        """Start a run and follow it from Slicer's event loop (``panel.follower.RunFollower``)."""
         from CHMFLPredictorLib.panel.follower import RunFollower
 
         return RunFollower(run, onEvent, onEnd)

@@ -1,7 +1,7 @@
 """CHMFLTraining: every method of the paper, trained and compared fold by fold on your own cohort.
 
 The module's face in Slicer, and thin: ``CHMFLTrainingLib/panel*.py`` is what the user sees, ``scene*.py`` what happens
-to the scene, and runs are programs of their own that go on when Slicer is closed (``run_process.py``). The panel is
+to the scene, and runs are programs of their own that go on when Slicer is closed (``run/process.py``). The panel is
 imported when it is opened, so that it costs Slicer's start nothing.
 """
 
@@ -37,7 +37,8 @@ class CHMFLTraining(ScriptedLoadableModule):
         self.parent.helpText = _("""
 Trains and compares every method of the paper on your own cohort of PET-CTs, on the same folds. Choose a cohort, click
 <b>Paper protocol</b> or tick methods, click <b>Start</b>. Runs go on when Slicer is closed. Not for clinical use.<br>
-See the <a href="{link}#training">tutorial</a> and the <a href="{link}#troubleshooting">list of messages</a>.
+See the <a href="{link}/blob/main/CHMFLTraining/README.md#tutorial">tutorial</a> and the <a
+href="{link}/blob/main/CHMFLPredictor/README.md#errors-of-training">list of messages</a>.
 """).format(link=HOMEPAGE)
         self.parent.acknowledgementText = _("""
 Implements the methods of Peng Y, Bi L, Kumar A, Fulham M, Feng D, Kim J: Predicting distant metastases in soft-tissue

@@ -12,7 +12,7 @@ RESULT_FILES = ("result.json", "segmentation.nii.gz", "relevance.nii.gz", "repor
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Predict and return the exit code of design.md's child protocol."""
+    """Predict and return the exit code that the command line would."""
     from CHMFLPredictorLib.errors import ChmflError
 
     options = _parse(arguments)

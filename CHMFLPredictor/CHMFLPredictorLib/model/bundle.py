@@ -39,7 +39,7 @@ _NUMBERS = {
 class Bundle:
     """A checked model bundle.
 
-    :param card: the content of ``model.json``; design.md lists the fields.
+    :param card: the content of ``model.json``.
     :param folder: where it lies.
     """
 

@@ -1,8 +1,8 @@
 """The network of the paper: two encoders (HMFL), a decoder that holds them to the tumor (CFL), and a head that
 predicts DM.
 
-Tensors are (N, channels, X, Y, Z). What the paper leaves open is a field of :class:`NetworkConfig`; the README lists
-the defaults.
+Tensors are (N, channels, X, Y, Z). What the paper leaves open is a field of :class:`NetworkConfig`; the README
+beside the library lists the defaults.
 """
 
 from __future__ import annotations

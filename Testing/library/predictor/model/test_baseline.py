@@ -50,7 +50,7 @@ def test_fit_ranks_like_the_feature_and_means_the_prevalence():
 
 @pytest.mark.slow
 def test_baseline_on_the_patients(sts):
-    """design.md measured an AUC of 0.795 in the 112 x 112 x 144 mm box around the GTV."""
+    """Measured before: an AUC of 0.795 in the 112 x 112 x 144 mm box around the GTV."""
     import SimpleITK as sitk
     from CHMFLPredictorLib.network.preprocessing import ChannelSteps, Preprocessing, prepare
     from sklearn.metrics import roc_auc_score
