@@ -1,6 +1,6 @@
 """CHMFLTraining: every method of the paper, trained and compared fold by fold on your own cohort.
 
-The module's face in Slicer, and thin: ``CHMFLTrainingLib/panel*.py`` is what the user sees, ``scene*.py`` what happens
+The module's face in Slicer, and thin: ``CHMFLTrainingLib/panel`` is what the user sees, ``scene`` what happens
 to the scene, and runs are programs of their own that go on when Slicer is closed (``run/process.py``). The panel is
 imported when it is opened, so that it costs Slicer's start nothing.
 """
@@ -174,8 +174,8 @@ class CHMFLTrainingLogic(ScriptedLoadableModuleLogic):
         """Start ``python -m CHMFLTrainingLib ARGUMENTS`` so that it outlives Slicer.
 
         :param folder: of the run.
-        :param arguments: of ``training_plan.new_run`` or ``resumed_run``.
-        :return: ``run_process.DetachedRun``, which can ``stop()``.
+        :param arguments: of ``panel.plan.new_run`` or ``resumed_run``.
+        :return: ``run.process.DetachedRun``, which can ``stop()``.
         :raises ChmflError: with code, message and hint, where it cannot start.
         """
         from CHMFLTrainingLib.run import process
@@ -183,7 +183,7 @@ class CHMFLTrainingLogic(ScriptedLoadableModuleLogic):
         return process.start(folder, arguments)
 
     def status(self, folder):
-        """Where a run is (``run_status.status``): a dict with finished, running, failed, errors, remaining_s and more.
+        """Where a run is (``run.status.status``): a dict with finished, running, failed, errors, remaining_s and more.
 
         :raises ChmflError: there is no run in the folder, or it is damaged.
         """

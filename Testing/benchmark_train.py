@@ -4,7 +4,7 @@
 
 - plain: eager float32, each patient's box read from the cache at its step, one after the other.
 - plain, from images: the same without a cache: each step reads PET, CT and mask and resamples them.
-- fast: what `compare` does on the device (``training_speed.py``).
+- fast: what `compare` does on the device (``training.speed``).
 - at once: so many trainings on the device at the same time, together (``--at-once N``).
 
 Every measurement is a process of its own, so that its peak memory is its own; they take turns. Steps a second are by

@@ -327,7 +327,7 @@ class PanelTest(unittest.TestCase):
         slicer.app.processEvents()
 
     def choose_location(self, value):
-        """Choose how the tumor's place is given, by the value of ``panel_words.Location``."""
+        """Choose how the tumor's place is given, by the value of ``panel.words.Location``."""
         from CHMFLPredictorLib.panel.words import Location
 
         self.choose_text("locationComboBox", Location(value).label())

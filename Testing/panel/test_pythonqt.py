@@ -1,4 +1,4 @@
-"""The stand-in shows Qt to Python as PythonQt does (habits 1 to 7 and 12 of slicer-notes.md, section 7)."""
+"""The stand-in shows Qt to Python as PythonQt does (habits 1 to 7 and 12)."""
 
 import functools
 import gc

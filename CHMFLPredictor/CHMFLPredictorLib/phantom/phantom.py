@@ -1,6 +1,6 @@
 """A digital FDG-PET-CT of two thighs with a soft-tissue sarcoma: an embedded sample that needs no download.
 
-The anatomy is data (phantom_anatomy.py); the functions here paint it slice by slice. CT in HU on 0.98 x 0.98 x 3.27 mm,
+The anatomy is data (anatomy.py); the functions here paint it slice by slice. CT in HU on 0.98 x 0.98 x 3.27 mm,
 PET in body-weight SUV on its own coarser grid, blurred (FWHM 6 mm) and noisy.
 Coordinates inside this file are LPS mm (x to the left, y to the back, z to the head).
 """

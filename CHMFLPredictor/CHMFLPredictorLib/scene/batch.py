@@ -28,7 +28,7 @@ __all__ = ["FolderBatch", "SceneBatch"]
 class SceneBatch(BatchRun):
     """Predicts pairs of nodes one after another; each patient's nodes appear as it finishes.
 
-    :param pairs: objects with ``name``, ``pet`` and ``ct`` (vtkMRMLScalarVolumeNode), see ``scene_inputs.pairs``.
+    :param pairs: objects with ``name``, ``pet`` and ``ct`` (vtkMRMLScalarVolumeNode), see ``pairs.pairs``.
     :param options: model, device and risk_only; with ``output`` each patient's files go into a folder of its own
         there, and ``results.csv`` beside them.
     :ivar predictions: by number of the patient, from 0, those that are done.

@@ -33,7 +33,7 @@ class Panel:
     :param ui: the widgets of CHMFLTraining.ui by name.
     :param logic: starts runs.
     :ivar state: of the run that is shown.
-    :ivar run: its program (``run_process.DetachedRun``), None where nobody works on it.
+    :ivar run: its program (``run.process.DetachedRun``), None where nobody works on it.
     """
 
     def __init__(self, ui, logic):

@@ -116,7 +116,7 @@ class TrainingState:
         self.stop = stop
 
     def take(self, event: dict) -> None:
-        """Take in an event of the watcher (``run_watch.py``)."""
+        """Take in an event of the watcher (``run.watch``)."""
         if event["event"] == "status":
             self.status = event
             if self.phase in _RESTING and self.ending is None:  # nobody works on it: what its files say

@@ -42,7 +42,7 @@ def run_job(folder: str, method: str, repeat: int, fold: int, token: str | None 
     """Run one job, or go on with it.
 
     :param folder: the run's.
-    :param token: of the program that asked for it; the job stops when the run has another (``run_owner.py``).
+    :param token: of the program that asked for it; the job stops when the run has another (``owner.py``).
     :param slot: number of the worker, which chooses among several GPUs.
     :returns: ``{"method", "repeat", "fold", "state": "finished" | "failed" | "canceled", "seconds"}``, for a failed
         one with ``code``, ``message``, ``hint``, ``exit_code``, ``traceback``.

@@ -2,7 +2,7 @@
 stopped, and judged when it has ended.
 
 The program writes what it says to ``RUN/child.log``; nobody listens to a pipe that would break with Slicer. A run is
-asked to stop by taking its token out of ``RUN/owner.json`` (``run_owner.py``: every job sees that on any platform) and
+asked to stop by taking its token out of ``RUN/owner.json`` (``owner.py``: every job sees that on any platform) and
 by SIGTERM where there is one; what does not heed that is ended after a while. Finished folds stay, the others go on
 from their checkpoints.
 """
@@ -213,7 +213,7 @@ def owner_of(folder: Path) -> dict | None:
 
 
 def is_at_work(folder: Path) -> bool:
-    """Whether a program works on a run, as far as one look tells: ``run_owner.is_alive`` waits for network disks."""
+    """Whether a program works on a run, as far as one look tells: ``owner.is_alive`` waits for network disks."""
     owner = owner_of(folder)
     if owner is None or owner.get("token") is None:
         return False

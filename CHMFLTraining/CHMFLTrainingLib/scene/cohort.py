@@ -47,7 +47,7 @@ class ScenePatient:
 def patients_of_scene(scene) -> list[ScenePatient]:
     """Every pair of a PET and a CT in the scene with the segmentation of its tumor.
 
-    Pairs are those of :func:`.scene_inputs.pairs`. A segmentation belongs to the pair that it was drawn on, else to the
+    Pairs are those of :func:`.pairs.pairs`. A segmentation belongs to the pair that it was drawn on, else to the
     one in its study, patient or folder of the subject hierarchy, else to the one that its name names; a single one to
     the only pair. What this extension predicted or shows itself is no patient and no truth.
     """

@@ -1,5 +1,6 @@
 """The READMEs keep what they promise: links, anchors, files, options, commands, snippets, and the list of messages."""
 
+import json
 import os
 import re
 import shlex
@@ -12,10 +13,13 @@ import pytest
 import troubleshooting
 from compared_run import write_cohort
 from conftest import REPOSITORY
+from test_house_rules import FLOORS
+
+MODEL = "CHMFLPredictor/Resources/Models/sts-dm-compact"
 
 PAPERS = (
     "README.md", "CHMFLPredictor/README.md", "CHMFLTraining/README.md", "Resources/Reproduction/README.md",
-    "CHMFLPredictor/Resources/Models/sts-dm-compact/README.md", "Testing/slicer_standin/README.md",
+    f"{MODEL}/README.md", "Testing/slicer_standin/README.md",
     ".github/CONTRIBUTING.md", ".github/CHANGELOG.md", ".github/pull_request_template.md",
 )  # fmt: skip
 SOURCES = [path for part in ("CHMFLPredictor", "CHMFLTraining") for path in (REPOSITORY / part).rglob("*.py")]
@@ -87,6 +91,14 @@ def test_what_it_links_to_exists(name):
     assert not missing
 
 
+def test_no_source_names_a_file_that_is_gone():
+    known = {path.name for path in (REPOSITORY / "Testing").rglob("*.py")} | {path.name for path in SOURCES}
+    known.add("statistics.py")  # of anybody's, in Slicer's working folder
+    for path in SOURCES:
+        gone = set(re.findall(r"(?<![\w.*])\w+\.py\b", path.read_text(encoding="utf-8"))) - known
+        assert not gone, f"{path.name} names {gone}"
+
+
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_file_that_it_names_exists(name):
     assert not {found for found in IN_REPOSITORY.findall(text_of(name)) if not any(REPOSITORY.glob(found))}
@@ -104,6 +116,40 @@ def test_every_paper_is_read_here():
     papers = {path for path in REPOSITORY.rglob("README.md") if not {".venv", "out", "build"} & {*path.parts}}
     assert papers <= known
     assert set((REPOSITORY / ".github").glob("*.md")) <= known
+
+
+# Facts -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_drawn_house_is_the_one_that_the_rules_hold():
+    drawing = next(code for _, code in FENCED.findall(text_of(".github/CONTRIBUTING.md")) if "stands on" in code)
+    lines = drawing[: drawing.index("───")].splitlines()[2:]
+    middle = drawing.splitlines()[0].index("CHMFLTrainingLib")
+    for library, column in (("CHMFLPredictorLib", slice(middle)), ("CHMFLTrainingLib", slice(middle, None))):
+        drawn = [line[column].split()[0] for line in lines if line[column].strip()]
+        assert drawn == [room or "ground" for room in reversed(FLOORS[library])]
+
+
+def test_every_dependency_has_its_reason():
+    reasons = re.search(r"^## Dependencies$(.*?)^## ", text_of(".github/CONTRIBUTING.md"), re.M | re.S)[1]
+    listed = {name for row in re.findall(r"^\| ([\w, -]+) \|", reasons, re.M) for name in row.split(", ")}
+    files = [REPOSITORY / "Testing" / "requirements.txt", *REPOSITORY.glob("CHMFL*/Resources/requirements-*.txt")]
+    needed = {name for path in files for name in re.findall(r"^([A-Za-z][\w-]*)", path.read_text("utf-8"), re.M)}
+    assert len(files) == 3
+    assert needed <= listed
+
+
+def test_the_model_is_as_good_as_its_card_says():
+    card = json.loads((REPOSITORY / MODEL / "model.json").read_text(encoding="utf-8"))
+    metrics = card["metrics"]
+    found = [metrics["out_of_fold"], metrics["baseline"], *metrics["compared"].values()]
+    for one in found:
+        low, high = one["auc_ci"]
+        row = f"{one['auc']:.3f} ({low:.2f} to {high:.2f}) | {one['fold_auc']:.3f} | {one['accuracy']:.3f} | "
+        assert f"{row}{one['brier']:.3f} |" in text_of(f"{MODEL}/README.md")
+    told = re.findall(r"([01]\.\d{3} \([\d.]+ to [\d.]+\)) \|$", text_of("README.md"), re.M)
+    assert len(told) == 5
+    assert all(f"| {one} |" in text_of(f"{MODEL}/README.md") for one in told)
 
 
 # Commands --------------------------------------------------------------------------------------------------------
@@ -297,6 +343,7 @@ assert not slicer_standin.take_errors()
     assert said.splitlines()[-1] == "done"
 
 
+@pytest.mark.slow
 def test_the_stand_in_starts_as_its_paper_says():
     run_python(snippet("Testing/slicer_standin/README.md", "predictButton"), REPOSITORY, "Testing", "CHMFLPredictor")
 
