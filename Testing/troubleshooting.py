@@ -159,6 +159,12 @@ class Sources:
             return self.text(place.at(node.body), depth)
         if isinstance(node, ast.BoolOp):
             return self.text(place.at(node.values[-1]), depth)  # what the child said, or else these words
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("format", "strip")
+        ):
+            return re.sub(r"{\w*}", GAP, self.text(place.at(node.func.value), depth))
         if isinstance(node, ast.Name) and depth:
             meant = self._meant(place)
             return self.text(meant, depth - 1) if meant else GAP
@@ -213,8 +219,10 @@ def _called(call: ast.Call) -> str:
 
 
 def _assigned(statements) -> Iterator[tuple]:
-    """Value, name and line of every assignment to a name."""
+    """Value, name and line of every assignment to a name, and of what is added to it."""
     for node in statements:
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            yield ast.copy_location(ast.BinOp(node.target, node.op, node.value), node), node.target.id, node.lineno
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name):

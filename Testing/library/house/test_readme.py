@@ -152,6 +152,20 @@ def test_the_model_is_as_good_as_its_card_says():
     assert all(f"| {one} |" in text_of(f"{MODEL}/README.md") for one in told)
 
 
+def test_the_workflow_calls_what_the_house_calls_and_the_form_asks_for_the_log():
+    yaml = pytest.importorskip("yaml")
+    github = REPOSITORY / ".github"
+    job = yaml.safe_load((github / "workflows" / "test.yml").read_text("utf-8"))["jobs"]["test"]
+    assert {"ubuntu-latest", "windows-latest"} <= set(job["strategy"]["matrix"]["os"])
+    called = job["steps"][-1]["run"]
+    assert (REPOSITORY / called).is_file()
+    fields = yaml.safe_load((github / "ISSUE_TEMPLATE" / "problem.yml").read_text("utf-8"))["body"]
+    asked = {one["attributes"].get("label"): one.get("validations", {}).get("required") for one in fields}
+    panel = (REPOSITORY / "CHMFLPredictor" / "Resources" / "UI" / "CHMFLPredictor.ui").read_text("utf-8")
+    assert asked["Copy log"]
+    assert "<string>Copy log</string>" in panel
+
+
 # Commands --------------------------------------------------------------------------------------------------------
 
 
