@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import troubleshooting
+from CHMFLPredictorLib.events import STAGES
 from compared_run import write_cohort
 from conftest import REPOSITORY
 from test_house_rules import FLOORS
@@ -164,6 +165,11 @@ def test_the_workflow_calls_what_the_house_calls_and_the_form_asks_for_the_log()
     panel = (REPOSITORY / "CHMFLPredictor" / "Resources" / "UI" / "CHMFLPredictor.ui").read_text("utf-8")
     assert asked["Copy log"]
     assert "<string>Copy log</string>" in panel
+
+
+def test_the_stages_of_a_prediction_are_those_told():
+    told = re.search(r"^Stages: (.*?)\. ", text_of("CHMFLPredictor/README.md"), re.M)[1]
+    assert re.findall(r"`(\w+)`", told) == list(STAGES)
 
 
 # Commands --------------------------------------------------------------------------------------------------------
@@ -320,6 +326,14 @@ def test_the_script_predicts(pair):
     risk, volume_ml = map(float, said.split()[-2:])
     assert 0 < risk < 1 and volume_ml > 0
     assert {path.parent.name for path in pair.glob("results/*/result.json")} == {"A", "B"}
+    result = json.loads((pair / "results" / "A" / "result.json").read_text(encoding="utf-8"))
+    told = re.search(r"^## result.json$(.*?)^## ", text_of("CHMFLPredictor/README.md"), re.M | re.S)[1]
+    fields = [field for row in re.findall(r"^\| (`.*?) \|", told, re.M) for field in re.findall(r"`([\w.]+)`", row)]
+    assert {field.split(".")[0] for field in fields} == set(result)
+    for field in fields:
+        value = result
+        for part in field.split("."):
+            value = value[part]
 
 
 @pytest.mark.slow
