@@ -128,7 +128,6 @@ def measure_preset(preset: str, threads: int, repeats: int) -> dict:
             backends[engine].tumor_probability(inputs)
     for number in range(repeats):
         for engine, backend in backends.items():
-            backend.log_odds(inputs)  # a segmentation lets the risk's graph go; opening, timed above, compiles it
             begin = time.perf_counter()
             backend.log_odds(inputs)
             middle = time.perf_counter()

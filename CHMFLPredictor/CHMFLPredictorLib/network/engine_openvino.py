@@ -9,7 +9,6 @@ from openvino import opset13 as ops
 from torch import nn
 
 from .chmfl import CHMFL
-from .engine_cpu import CpuNetwork
 from .folding import fold_batch_norm
 
 _SPACE = [2, 3, 4]
@@ -34,7 +33,6 @@ class OpenvinoNetwork:
     @torch.inference_mode()
     def log_odds(self, x: torch.Tensor) -> float:
         """Log-odds of DM; the decoder is not run. PyTorch multiplies by the head's matrix: up to 1 GB, not copied."""
-        self._vector = self._vector or self._compile(_vector_graph)
         (vector,) = self._vector.infer([x.numpy()]).values()
         head = self.network.head
         logits = head.third(torch.relu(head.second(torch.relu(head.first(torch.from_numpy(vector))))))
@@ -47,22 +45,6 @@ class OpenvinoNetwork:
         self._tumor = self._tumor or self._compile(_tumor_graph)
         (probability,) = self._tumor.infer([x.numpy()]).values()
         return torch.from_numpy(probability[0, 0].copy())
-
-
-class WideOpenvinoNetwork(OpenvinoNetwork):
-    """Wide kernels on a CPU without bfloat16: the risk by OpenVINO, the segmentation by Fourier transform in PyTorch.
-
-    Direct 5x5x5 convolution in float32 is the same work in OpenVINO as in PyTorch, and the most of it.
-    """
-
-    def __init__(self, network: CHMFL, input_shape: tuple[int, ...], threads: int):
-        super().__init__(network, input_shape, threads)
-        self._segmenter = CpuNetwork(self.network)
-
-    def tumor_probability(self, x: torch.Tensor) -> torch.Tensor | None:
-        """Probability of tumor (X, Y, Z); None without a decoder. The risk's graph (0.5 GB at 1 mm) is let go."""
-        self._vector = None
-        return self._segmenter.tumor_probability(x)
 
 
 def core() -> Core:

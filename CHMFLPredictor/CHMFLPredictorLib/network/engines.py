@@ -14,7 +14,6 @@ from ..errors import BadInput, MissingDependency, OutOfMemory
 from ..failures import as_known
 from ..reading.checks import warning
 from .devices import GPU_HINT, choose
-from .engine_cpu import CpuNetwork
 from .engine_torch import FoldedNetwork
 from .folding import fold_batch_norm
 
@@ -128,8 +127,6 @@ def _member(network: nn.Module, input_shape: tuple[int, ...], place: torch.devic
         return _openvino_member(network, input_shape, place, threads)
     if place.type == "cuda":
         return FoldedNetwork(network, place, bfloat16=torch.cuda.is_bf16_supported(including_emulation=False))
-    if network.config.decoder_kernel >= 5:
-        return CpuNetwork(network)
     return FoldedNetwork(network, place, bfloat16=_cpu_has_bfloat16())
 
 
@@ -140,12 +137,9 @@ def _openvino_member(network: nn.Module, input_shape: tuple[int, ...], place: to
         raise MissingDependency(
             "openvino_missing", "OpenVINO is not installed.", "Install it: pip install openvino; or leave out --engine."
         )
-    from .engine_openvino import OpenvinoNetwork, WideOpenvinoNetwork, has_bfloat16
+    from .engine_openvino import OpenvinoNetwork
 
-    # Measured on two cores with AVX2 (Testing/benchmark.py), against eager: a wide network's segmentation 2.6 times as
-    # fast by Fourier transform, hardly faster in OpenVINO; in bfloat16 OpenVINO has the faster convolution.
-    wide = network.config.constrained and network.config.decoder_kernel >= 5 and not has_bfloat16()
-    return (WideOpenvinoNetwork if wide else OpenvinoNetwork)(network, input_shape, threads)
+    return OpenvinoNetwork(network, input_shape, threads)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from CHMFLPredictorLib.errors import ChmflError
+from CHMFLPredictorLib.network.devices import gpu_count
 
 from . import dask_cluster
 from .dask_cluster import (
@@ -33,46 +34,20 @@ if TYPE_CHECKING:
 
 MEMORY_GB = {"paper": 8, "compact": 2, "smoke": 1}  # of one job, about: what the number of jobs at once is bounded by
 PATIENTS_A_WORKER = 8  # starting a process takes about as long as preparing so many
-# Small networks leave most of a GPU idle while they wait for the next kernel's launch.
-# A smoke or compact step is a hundred kernels of microseconds each. `Testing/benchmark.py train --at-once` measures
-# what several at once bring on the GPU at hand.
-GPU_JOBS = {"smoke": 4, "compact": 3}
-GPU_JOB_GB = {"smoke": 1.5, "compact": 3.0}  # with the CUDA context of the process
 PREPARING_SHARE = 0.1  # of the fraction that is said; how a bar moves, no measurement
 _WAIT_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
 def default_jobs(preset: str, device: str) -> int:
-    """How many jobs this computer runs at once: a few small ones or one large one a GPU; without a GPU, as cores and
-    memory allow.
-    """
+    """How many jobs this computer runs at once: one a GPU; without a GPU, as cores and memory allow."""
     from .job_process import choose_device
 
     if choose_device(device).startswith("cuda"):
-        gpus = gpu_memory_gb()
-        return jobs_at_once(preset, gpus[:1] if ":" in device else gpus)
+        import torch
+
+        return gpu_count(torch) if device == "auto" else 1
     return max(1, min(os.cpu_count() or 1, int(memory_gb() / MEMORY_GB.get(preset, 2))))
-
-
-def jobs_at_once(preset: str, gpus: list[float], cores: int | None = None) -> int:
-    """Jobs at once on this computer's GPUs, as many on each: the worker's number modulo their count chooses the GPU.
-
-    :param gpus: memory of each in GB.
-    :param cores: of the processor; each job keeps one busy. None for this computer's.
-    """
-    cores = os.cpu_count() or 1 if cores is None else cores
-    wanted = GPU_JOBS.get(preset, 1)
-    fit = min((int(memory / GPU_JOB_GB.get(preset, memory)) for memory in gpus), default=0)
-    return max(1, min(wanted, fit, cores // max(1, len(gpus)))) * len(gpus)
-
-
-def gpu_memory_gb() -> list[float]:
-    """Memory of each of this computer's GPUs."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return [torch.cuda.get_device_properties(number).total_memory / 1e9 for number in range(count)]
 
 
 def run_jobs(

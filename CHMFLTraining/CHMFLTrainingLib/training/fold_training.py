@@ -21,7 +21,7 @@ from .batches import Batch, Batches
 from .config import TrainingConfig
 from .head import choose_decay, feature_vectors, fit_head
 from .losses import segmentation_loss, total_loss
-from .speed import Compiled, Speed, autocast, fastest, made_ahead, prepared
+from .speed import Speed, autocast, fastest, made_ahead, prepared
 from .trainer import Trainer
 
 _LOG = logging.getLogger(__name__)
@@ -59,7 +59,6 @@ class FoldTraining(Trainer):
         identity = [preset.network.to_dict(), preset.preprocessing.to_dict(), config.to_dict(), fold]
         patients = [[crop.patient_id, int(crop.label)] for crop in crops]
         super().__init__(network, optimizer, config, folder, [*identity, patients])
-        self._outputs = Compiled(self._eager_outputs, self.speed.compiled)
         self.views = Batches(preset, config, device, self.speed)
         # measurements are standardized by this fold's training patients only
         measured = np.stack([crop.measurements for crop in self.crops])
@@ -90,7 +89,7 @@ class FoldTraining(Trainer):
     def loss(self, batch: tuple[list[Crop], Batch]) -> torch.Tensor:
         """Eq. 1 for a batch; the segmentation's term alone where the head has its own stage."""
         crops, (inputs, tumor, inside) = batch
-        outputs = (self._outputs.run if torch.is_grad_enabled() else self._eager_outputs)(inputs)
+        outputs = self._outputs(inputs)
         if self.config.head is not None:
             return segmentation_loss(outputs[2], tumor, inside, self.config.loss.dice)
         labels = torch.tensor([crop.label for crop in crops], device=self.device)
@@ -105,10 +104,7 @@ class FoldTraining(Trainer):
         self.network.eval()
         return float(np.mean([float(self.loss(([crop], self.views.plain([crop])))) for crop in self.validation]))
 
-    def _step(self, batch) -> torch.Tensor:
-        return self._outputs.attempt(lambda: super(FoldTraining, self)._step(batch), self.optimizer.zero_grad)
-
-    def _eager_outputs(self, inputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def _outputs(self, inputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """DM logits and measurements, None where the head has its own stage, and the segmentation's logits."""
         bfloat16, network, head = self.speed.bfloat16, self.network, (None, None)
         with autocast(self.device, bfloat16):

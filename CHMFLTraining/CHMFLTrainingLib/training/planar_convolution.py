@@ -1,8 +1,7 @@
 """3D convolutions as 2D ones over planes, for training on a CPU: the same sums, several times faster in PyTorch (2.13).
 
 A 1x1x1 convolution of a small batch goes to an unfolding kernel there when it runs on one thread. And the 5x5x5 or
-3x3x3 convolution with two outputs fills 2 of a vector's 8 or 16 lanes; split into its K planes it fills more. As
-``CHMFLPredictorLib.network.fast_convolution.split_convolution``, with a gradient and for batches.
+3x3x3 convolution with two outputs fills 2 of a vector's 8 or 16 lanes; split into its K planes it fills more.
 """
 
 from __future__ import annotations

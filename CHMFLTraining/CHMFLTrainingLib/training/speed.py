@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from CHMFLPredictorLib.network.chmfl import Decoder, NetworkConfig, UpBlock, build_network
@@ -20,7 +18,6 @@ from .planar_convolution import pointwise, split
 
 LARGEST_GB = 6.0  # that a step may keep, so that all of it stays under 8; beyond, features are computed twice
 _BYTES_A_WEIGHT = 12  # itself and Adam's two moments; the gradients come when the features go
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,6 @@ class Speed:
     :param fused: the optimizer is one kernel.
     :param ahead: batches that a thread makes ahead.
     :param resident: the patients' boxes lie in the device's memory, and views are made there.
-    :param compiled: the network is compiled (torch.compile).
     :param recomputed: the decoder's features are computed again for the gradient instead of kept.
     """
 
@@ -43,12 +39,12 @@ class Speed:
     fused: bool = False
     ahead: int = 0
     resident: bool = False
-    compiled: bool = False
     recomputed: bool = False
 
 
 def fastest(device: torch.device, config: NetworkConfig, voxels: int) -> Speed:
-    """What is fast on a device.
+    """What is fast on a device. On a GPU bfloat16 (its tensor cores), boxes that stay there (no view waits for the
+    processor or the bus) and a fused optimizer (one kernel instead of some for each weight).
 
     :param voxels: of a batch: they and the weights decide whether the decoder's features are kept.
     """
@@ -61,7 +57,6 @@ def fastest(device: torch.device, config: NetworkConfig, voxels: int) -> Speed:
         fused=True,
         ahead=0 if gpu else 2,  # on a GPU making a view is a handful of kernels in the same queue
         resident=gpu,
-        compiled=gpu and not recomputed and find_spec("triton") is not None,
         recomputed=recomputed,
     )
 
@@ -107,30 +102,6 @@ def prepared(network: nn.Module, device: torch.device, speed: Speed) -> nn.Modul
                 for part in (module.up, module.residual):
                     part.forward = _recomputed(part)
     return network
-
-
-class Compiled:
-    """A function, compiled for each shape it meets where ``wanted``; ``run`` calls it."""
-
-    def __init__(self, plain: Callable, wanted: bool):
-        self.plain = plain
-        self.run = torch.compile(plain, dynamic=False) if wanted else plain
-
-    def attempt(self, work: Callable, clear: Callable):
-        """What ``work()``, which calls ``run``, returns. Where that fails, once more with the plain function: the
-        compiler fails in many ways, some of them in the backward pass, and what is no fault of its own comes again.
-
-        :param clear: takes away what the first attempt left.
-        """
-        try:
-            return work()
-        except Exception as error:
-            if self.run is self.plain:
-                raise
-            _LOG.warning("the network is not compiled: %s", str(error).strip().partition("\n")[0])
-            self.run = self.plain
-            clear()
-            return work()
 
 
 def autocast(device: torch.device, wanted: bool) -> AbstractContextManager:

@@ -10,10 +10,8 @@ import torch
 from CHMFLPredictorLib.errors import BadInput, MissingDependency, OutOfMemory
 from CHMFLPredictorLib.network import engines
 from CHMFLPredictorLib.network.engines import fold_batch_norm, open_backend
-from CHMFLPredictorLib.network.fast_convolution import fourier_convolution, split_convolution
 from CHMFLPredictorLib.network.presets import PRESETS
 from random_networks import random_inputs, random_network
-from torch.nn.functional import conv3d
 
 SMOKE = PRESETS["smoke"].network
 PAPER_LIKE = replace(SMOKE, projection=False, decoder_kernel=5, pooling="max", pool_deepest=False, measurements=0)
@@ -21,8 +19,6 @@ CONFIGS = {
     "smoke": SMOKE,
     "compact": PRESETS["compact"].network,
     "paper-like": PAPER_LIKE,
-    # wide and tall enough for every shortcut of the paper network
-    "fourier": replace(PAPER_LIKE, input_size=(48, 32, 16), channels=(8, 8, 8, 16, 16)),
     "wide and projected": replace(PAPER_LIKE, projection=True, input_size=(32, 16, 16), channels=(16, 16, 16, 16, 16)),
     "group norm": replace(SMOKE, group_channels=4),
     "group norm, wide": replace(PAPER_LIKE, group_channels=4),
@@ -144,47 +140,6 @@ def test_folding_a_channel_that_never_varied():
         torch.testing.assert_close(fold_batch_norm(network)(x)[1], network(x)[1], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("size", [(1, 5, 7), (9, 16, 12), (20, 13, 22)])
-@pytest.mark.parametrize("kernel", [3, 5, 7])
-def test_fast_convolutions_are_convolutions(size, kernel):
-    torch.manual_seed(0)
-    x, weight, bias = torch.randn(1, 6, *size), torch.randn(4, 6, kernel, kernel, kernel), torch.randn(4)
-    expected = conv3d(x, weight, bias, padding=kernel // 2)
-    tolerance = {"rtol": 1e-4, "atol": 1e-5 * float(expected.abs().max())}
-    torch.testing.assert_close(fourier_convolution(x, weight, bias), expected, **tolerance)
-    torch.testing.assert_close(split_convolution(x, weight, bias), expected, **tolerance)
-
-
-def test_fast_convolution_adds_in_place():
-    torch.manual_seed(0)
-    x, weight, bias = torch.randn(1, 4, 10, 9, 8), torch.randn(4, 4, 5, 5, 5), torch.randn(4)
-    expected = x + conv3d(x, weight, bias, padding=2)
-    assert fourier_convolution(x, weight, bias, out=x) is x
-    torch.testing.assert_close(x, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_wide_networks_really_take_the_shortcut(monkeypatch):
-    taken = []
-
-    def counted(x, *arguments, **options):
-        taken.append(tuple(x.shape))
-        return fourier_convolution(x, *arguments, **options)
-
-    monkeypatch.setattr("CHMFLPredictorLib.network.engine_cpu.fourier_convolution", counted)
-    config = CONFIGS["fourier"]
-    opened(config, "torch").tumor_probability(random_inputs(config))
-    assert taken == [(1, 24, 24, 16, 8), (1, 24, 48, 32, 16)]
-
-
-def test_wide_network_gives_the_same_risk_after_a_segmentation():
-    """The risk's graph is let go for the segmentation and compiled again, from weights in another memory layout."""
-    pytest.importorskip("openvino")
-    inputs, backend = random_inputs(PAPER_LIKE), opened(PAPER_LIKE, "openvino")
-    before = backend.log_odds(inputs)
-    backend.tumor_probability(inputs)
-    assert np.allclose(backend.log_odds(inputs), before, atol=1e-4)
-
-
 def test_auto_takes_openvino_where_it_is_installed(monkeypatch):
     for config in (PAPER_LIKE, SMOKE):
         assert opened(config, "auto").engine == ("openvino" if find_spec("openvino") else "torch")
@@ -264,7 +219,7 @@ def test_bfloat16_on_a_cpu_keeps_the_promise(name, engine, bfloat16):
     inputs = random_inputs(config)
     backend, reference = opened(config, engine), opened(config, "eager")
     if engine == "torch":
-        assert getattr(backend.members[0], "bfloat16", False) == (config.decoder_kernel < 5), "wide ones go by Fourier"
+        assert backend.members[0].bfloat16
     keeps_the_promise(backend, reference, inputs)
 
 
