@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from html import escape
 from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.files import write_bytes
-from CHMFLPredictorLib.report import page
+from CHMFLPredictorLib.report.page import page
 
+from .. import MODULE_FOLDER
 from . import pictures as run_figures
 from . import tables
 from .pictures import Picture
@@ -17,18 +17,16 @@ from .results import REFERENCES, RunData, read_run
 from .tables import Table
 from .words import AGAINST, PAPER_COUNTS, SMOKE, STATISTICS, SURVIVAL, limits
 
-STYLE = """
-main { max-width: 74rem; }
-.pictures { display: flex; flex-wrap: wrap; gap: .6rem 1.6rem; align-items: flex-start; }
-.pictures figure { flex: 1 1 22rem; max-width: 32rem; margin: .6rem 0; }
-.pictures figure img { background: #fff; border: 1px solid var(--line); }
-.wide { overflow-x: auto; margin: .6rem 0 1.6rem; } .wide table { font-size: .92rem; }
-caption { text-align: left; color: var(--soft); padding-bottom: .3rem; }
-.wide td, .wide thead th { padding-right: .9rem; overflow-wrap: normal; } .wide td { white-space: nowrap; }
-tr.next td { border-bottom: 1px solid var(--wash); } tr.paper td { color: #8a3a1a; font-style: italic; }
-.limits { background: #eef4f8; border-left: 6px solid var(--accent); border-radius: 4px; padding: .8rem 1.2rem; }
-.limits h2 { margin: 0; border: 0; } dt { font-weight: 650; margin-top: .5rem; } dd { margin: 0; }
-"""
+TEMPLATES = MODULE_FOLDER / "Resources" / "Templates"
+SECTIONS = (  # title, beginning of its tables' names, place of its pictures, words before the tables
+    ("Discrimination", "overview", "discrimination", ""),
+    ("The paper's figures and ours", "metrics_", "metrics", PAPER_COUNTS),
+    ("Methods compared on the same patients", "against_", "against", AGAINST),
+    ("Calibration and use", "calibration", "calibration", ""),
+    ("Time to the event", "survival", "survival", ""),
+    ("Segmentation", "segmentation", "segmentation", ""),
+    ("What the networks learned", None, "learning", ""),
+)
 STATES = {
     "finished": "finished",
     "failed": "failed",
@@ -66,34 +64,39 @@ def make_tables(data: RunData) -> list[Table]:
 
 
 def report_html(data: RunData, all_tables: list[Table], pictures: list[Picture]) -> str:
-    """The page as text."""
-    by_stem = {table.stem: table for table in all_tables}
-    sections = [_head(data), _problems(data), _limits(data)]
-    sections.append(_section("Discrimination", by_stem, pictures, ["overview"], "discrimination"))
-    metrics = [stem for stem in by_stem if stem.startswith("metrics_")]
-    sections.append(_section("The paper's figures and ours", by_stem, pictures, metrics, "metrics", PAPER_COUNTS))
-    against = [stem for stem in by_stem if stem.startswith("against_")]
-    sections.append(_section("Methods compared on the same patients", by_stem, pictures, against, "against", AGAINST))
-    sections.append(_section("Calibration and use", by_stem, pictures, ["calibration"], "calibration"))
-    sections.append(_section("Time to the event", by_stem, pictures, ["survival"], "survival"))
-    sections.append(_section("Segmentation", by_stem, pictures, ["segmentation"], "segmentation"))
-    sections.append(_section("What the networks learned", by_stem, pictures, [], "learning"))
-    sections += [_statistics("survival" in by_stem), _methods(data)]
-    return page.PAGE.format(
-        title=_title(data),
-        style=page.STYLE + STYLE,
-        notice=page.NOTICE,
-        notice_text=page.NOTICE_TEXT,
-        content="\n".join(filter(None, sections)),
-        footer=_footer(data),
-    )
+    """The page as text (``Resources/Templates/comparison.html``)."""
+    labels = np.array([data.run.patients[name].label for name in data.run.folds[0]])
+    sections = [_section(*one, all_tables, pictures) for one in SECTIONS]
+    times = any(table.stem == "survival" for table in all_tables)
+    values = {
+        "title": f"{len(data.methods)} methods compared: {data.run.folder.resolve().name}",
+        "facts": _facts(data),
+        "smoke": SMOKE if data.run.plan.preset == "smoke" else "",
+        "problems": _problems(data),
+        "patients": labels.size,
+        "limits": _limits(data, labels),
+        "sections": [section for section in sections if section["tables"] or section["pictures"]],
+        "statistics": [*STATISTICS, *(SURVIVAL if times else [])],
+        "methods": data.methods,
+        "footer": _footer(data),
+    }
+    return page("comparison.html", values, TEMPLATES)
 
 
-def _title(data: RunData) -> str:
-    return escape(f"{len(data.methods)} methods compared: {data.run.folder.resolve().name}")
+def _section(title: str, stem: str | None, place: str, lead: str, all_tables: list[Table], pictures: list[Picture]):
+    return {
+        "title": title,
+        "lead": lead,
+        "tables": [table for table in all_tables if stem and table.stem.startswith(stem)],
+        "pictures": [
+            {"caption": picture.caption, "data": base64.b64encode(picture.path.read_bytes()).decode()}
+            for picture in pictures
+            if picture.section == place
+        ],
+    }
 
 
-def _head(data: RunData) -> str:
+def _facts(data: RunData) -> dict[str, str]:
     run, plan = data.run, data.run.plan
     labels = [run.patients[name].label for name in run.folds[0]]
     folds = len(set(run.folds[0].values()))
@@ -109,10 +112,7 @@ def _head(data: RunData) -> str:
         facts["Set apart from the preset"] = "; ".join(_option_words(*one) for one in plan.options.items())
     if about.get("citation"):
         facts["Citation"] = about["citation"]
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(text))}</td></tr>" for name, text in facts.items())
-    lead = "Every number is out of fold: of patients that the method did not see in training."
-    warning = f'<div class="warnings"><p>{escape(SMOKE)}</p></div>' if plan.preset == "smoke" else ""
-    return f"<h1>{_title(data)}</h1><p class='soft'>{lead}</p><table>{rows}</table>{warning}"
+    return facts
 
 
 def _option_words(method: str, options: dict) -> str:
@@ -120,91 +120,37 @@ def _option_words(method: str, options: dict) -> str:
     return f"{'all' if method == '*' else method}: {', '.join(f'{name} {value}' for name, value in options.items())}"
 
 
-def _problems(data: RunData) -> str:
+def _problems(data: RunData) -> list[dict]:
     """What is not finished, failed or could not be read; nothing is left out silently."""
-    items = []
+    found = []
     for method in data.methods:
         missing = {state: count for state, count in method.states.items() if state != "finished"}
         if missing:
             total = sum(method.states.values())
             text = ", ".join(f"{count} of {total} jobs {STATES[state]}" for state, count in missing.items())
-            items.append(f"<b>{escape(method.name)}</b>: {text}.{_errors(method.errors)}")
+            found.append({"method": method.name, "text": f"{text}.", "errors": _errors(method.errors)})
         if method.problem:
-            items.append(f"<b>{escape(method.name)}</b>: {escape(method.problem)}")
+            found.append({"method": method.name, "text": method.problem})
         if method.found is not None and len(method.found.patients) < len(data.run.folds[0]):
             text = f"only {len(method.found.patients)} of {len(data.run.folds[0])} patients are predicted"
-            items.append(f"<b>{escape(method.name)}</b>: {text}; its numbers are not those of the whole cohort.")
-    if not items:
-        return ""
-    return f'<div class="warnings"><h2>Not complete</h2><ul>{"".join(f"<li>{item}</li>" for item in items)}</ul></div>'
+            text += "; its numbers are not those of the whole cohort."
+            found.append({"method": method.name, "text": text})
+    return found
 
 
-def _errors(errors: list[tuple[str, dict]]) -> str:
+def _errors(errors: list[tuple[str, dict]]) -> list[dict]:
     """Each reason once, with the first job that it ended."""
     seen = {}
     for job, error in errors:
-        seen.setdefault((error.get("code", ""), error.get("message", ""), error.get("hint", "")), job)
-    return "".join(
-        f'<span class="todo">{escape(job)}: {escape(message)} {escape(hint)} <code>{escape(code)}</code></span>'
-        for (code, message, hint), job in seen.items()
-    )
+        told = {name: error.get(name, "") for name in ("code", "message", "hint")}
+        seen.setdefault(tuple(told.values()), {"job": job, **told})
+    return list(seen.values())
 
 
-def _limits(data: RunData) -> str:
-    labels = np.array([data.run.patients[name].label for name in data.run.folds[0]])
+def _limits(data: RunData, labels: np.ndarray) -> list[tuple[str, str]]:
     first = data.references[0] if data.references else None
     errors = [method.against[first]["se"] for method in data.finished if first and method.name != first]
-    found = limits(int(labels.sum()), int((labels == 0).sum()), len(data.finished), errors)
-    items = "".join(f"<li><b>{escape(head)}</b> {escape(text)}</li>" for head, text in found)
-    return f'<div class="limits"><h2>What {labels.size} patients cannot show</h2><ul>{items}</ul></div>'
-
-
-def _section(title: str, by_stem: dict, pictures: list[Picture], stems: list[str], place: str, lead: str = "") -> str:
-    """Tables and figures under a heading; nothing where there are none."""
-    shown = [table_html(by_stem[stem]) for stem in stems if stem in by_stem]
-    figures = "".join(map(figure_html, (picture for picture in pictures if picture.section == place)))
-    if not shown and not figures:
-        return ""
-    text = f"<p>{escape(lead)}</p>" if lead and shown else ""
-    return f"<h2>{escape(title)}</h2>{text}{''.join(shown)}<div class='pictures'>{figures}</div>"
-
-
-def table_html(table: Table) -> str:
-    """A table of the page; rows of one method stand together under its name, the paper's are in italics."""
-    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in table.header)
-    body, above = [], None
-    for index, cells in enumerate(table.cells):
-        following = table.cells[index + 1][0] if index + 1 < len(table.cells) else None
-        kinds = [kind for kind, holds in (("next", following == cells[0]), ("paper", "paper" in cells[1:2])) if holds]
-        texts = ["" if cells[0] == above else cells[0], *cells[1:]]
-        body.append(f"<tr class='{' '.join(kinds)}'>{''.join(f'<td>{escape(text)}</td>' for text in texts)}</tr>")
-        above = cells[0]
-    caption = f"<caption>{escape(table.caption)}</caption>"
-    return (
-        f"<div class='wide'><table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def figure_html(picture: Picture) -> str:
-    """A figure of the page, the picture inside it."""
-    data = base64.b64encode(picture.path.read_bytes()).decode()
-    text = escape(picture.caption, quote=True)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-
-
-def _statistics(times: bool) -> str:
-    shown = [*STATISTICS, *(SURVIVAL if times else [])]
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in shown)
-    return f"<h2>What each statistic means</h2><dl>{items}</dl>"
-
-
-def _methods(data: RunData) -> str:
-    items = []
-    for method in data.methods:
-        parts = [("Source: ", method.method.SOURCE), ("Left open and chosen here: ", method.method.OPEN)]
-        text = "".join(f"<p>{name}{escape(words)}</p>" for name, words in parts if words)
-        items.append(f"<dt>{escape(method.name)} ({escape(method.group)})</dt><dd>{text}</dd>")
-    return f"<h2>The methods</h2><dl>{''.join(items)}</dl>"
+    return limits(int(labels.sum()), int((labels == 0).sum()), len(data.finished), errors)
 
 
 def _footer(data: RunData) -> str:
@@ -214,4 +160,4 @@ def _footer(data: RunData) -> str:
     jobs = sum(sum(method.states.values()) for method in data.methods)
     done = sum(method.states.get("finished", 0) for method in data.methods)
     text = f"{done} of {jobs} jobs finished. Tables as CSV, LaTeX and Markdown in tables/, figures in figures/."
-    return f"{escape(text)} {escape(versions)}"
+    return f"{text} {versions}"
