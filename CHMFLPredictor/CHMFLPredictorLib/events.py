@@ -18,6 +18,7 @@ Fractions begin at 0 for each patient. Its last one is ``{"event": "result", "ou
 
 import threading
 import time
+from typing import Any
 
 from .errors import ChmflError
 
@@ -32,6 +33,7 @@ STAGES = {
     "relevance": ("Computing the relevance map", 0.10),
     "write": ("Writing the results", 0.15),
 }
+Event = dict[str, Any]
 ROLES = ("pet", "ct", "segmentation")  # the images of a prediction
 
 
@@ -40,10 +42,10 @@ class Progress:
 
     machine_reads = False
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._fraction = 0.0
         self.started = time.perf_counter()
-        self.fields: dict = {}  # added to every event; a batch puts patient_id here
+        self.fields: Event = {}  # added to every event; a batch puts patient_id here
         self._lock = threading.Lock()
 
     def stage(self, name: str, within: float = 0.0) -> None:
@@ -53,18 +55,18 @@ class Progress:
         self._fraction = max(self._fraction, before + STAGES[name][1] * min(max(within, 0.0), 1.0))
         self.say({"event": "progress", "stage": name, "fraction": round(self._fraction, 4), "text": STAGES[name][0]})
 
-    def restart(self, **fields) -> None:
+    def restart(self, **fields: Any) -> None:
         """Begin again at 0, for the next patient of a batch; ``fields`` go into each of its events."""
         self._fraction, self.fields = 0.0, fields
 
-    def say(self, event: dict) -> None:
+    def say(self, event: Event) -> None:
         """Send one event."""
 
     def check(self) -> None:
         """Raise :class:`Canceled` when the one who listens is gone."""
 
 
-def risk_sentence(numbers: dict) -> str:
+def risk_sentence(numbers: dict[str, Any]) -> str:
     """The risk in one line for people, from a ``risk`` event or a result."""
     low, high = numbers["risk_interval"]
     return (
@@ -73,7 +75,7 @@ def risk_sentence(numbers: dict) -> str:
     )
 
 
-def error_event(error: ChmflError) -> dict:
+def error_event(error: ChmflError) -> Event:
     """The ``error`` line of an expected failure."""
     return {
         "event": "error",

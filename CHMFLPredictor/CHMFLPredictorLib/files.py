@@ -10,10 +10,12 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+AnyPath = str | os.PathLike[str]
 
 
-def write_bytes(path, data: bytes, make_folder: bool = True) -> Path:
+def write_bytes(path: AnyPath, data: bytes, make_folder: bool = True) -> Path:
     """Write to a hidden temporary file in the same folder, flush it to the disk, rename it.
 
     :param make_folder: False where a person chose the folder: one that is gone is not made again.
@@ -24,7 +26,7 @@ def write_bytes(path, data: bytes, make_folder: bool = True) -> Path:
     return write_with(path, lambda stream: stream.write(data))
 
 
-def write_with(path, write: Callable[[BinaryIO], object]) -> Path:
+def write_with(path: AnyPath, write: Callable[[BinaryIO], object]) -> Path:
     """The same for a file that ``write`` writes piece by piece into an open one, in a folder that exists: what is large
     is not held twice.
     """
@@ -41,17 +43,17 @@ def write_with(path, write: Callable[[BinaryIO], object]) -> Path:
     return path
 
 
-def write_json(path, value) -> Path:
+def write_json(path: AnyPath, value: Any) -> Path:
     """JSON for people: indented, UTF-8."""
     return write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def write_csv(path, columns: list[str], rows: Iterable[list]) -> Path:
+def write_csv(path: AnyPath, columns: list[str], rows: Iterable[Iterable[Any]]) -> Path:
     """A CSV file with a header line."""
     return write_bytes(path, csv_bytes(columns, rows))
 
 
-def csv_bytes(columns: list[str], rows: Iterable[list]) -> bytes:
+def csv_bytes(columns: list[str], rows: Iterable[Iterable[Any]]) -> bytes:
     """The content of a CSV file with a header line, UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -60,7 +62,7 @@ def csv_bytes(columns: list[str], rows: Iterable[list]) -> bytes:
     return text.getvalue().encode()
 
 
-def read_csv(path) -> list[dict]:
+def read_csv(path: AnyPath) -> list[dict[str, str]]:
     """All rows of a CSV file as dictionaries of text."""
     with open(path, newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))

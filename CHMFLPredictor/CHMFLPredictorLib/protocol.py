@@ -8,9 +8,10 @@ import os
 import select
 import sys
 import time
+from typing import TextIO
 
 from .errors import Canceled
-from .events import Progress, risk_sentence
+from .events import Event, Progress, risk_sentence
 
 _BAR_WIDTH = 30
 
@@ -20,13 +21,14 @@ class JsonProgress(Progress):
 
     machine_reads = True
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO):
         super().__init__()
         self._stream = stream
-        self._last, self._last_said = None, 0.0
+        self._last: Event | None = None
+        self._last_said = 0.0
         self._can_poll = _can_poll(stream)
 
-    def say(self, event: dict) -> None:
+    def say(self, event: Event) -> None:
         """Write one line."""
         line = json.dumps({**event, **self.fields}, ensure_ascii=True, allow_nan=False)
         try:
@@ -51,13 +53,13 @@ class JsonProgress(Progress):
 class BarProgress(Progress):
     """A bar on a terminal; on anything else one line a stage."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO):
         super().__init__()
         self._stream = stream
         self._terminal = bool(getattr(stream, "isatty", lambda: False)())
-        self._stage = None
+        self._stage: str | None = None
 
-    def say(self, event: dict) -> None:
+    def say(self, event: Event) -> None:
         """Draw or print one event."""
         with self._lock:
             if event["event"] == "progress" and self._terminal:
@@ -85,14 +87,14 @@ class BarProgress(Progress):
             self._terminal = False  # nobody looks; the results still go to the folder
 
 
-def make_progress(kind: str, stdout=None, stderr=None) -> Progress:
+def make_progress(kind: str, stdout: TextIO | None = None, stderr: TextIO | None = None) -> Progress:
     """The progress for ``json``, ``bar`` or ``none``."""
     if kind == "json":
         return JsonProgress(stdout or sys.stdout)
     return BarProgress(stderr or sys.stderr) if kind == "bar" else Progress()
 
 
-def parse_event(line: str) -> dict | None:
+def parse_event(line: str) -> Event | None:
     """The event that a line of standard output holds, or None if it is some library's chatter."""
     if not line.lstrip().startswith("{"):
         return None
@@ -103,7 +105,7 @@ def parse_event(line: str) -> dict | None:
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
-def _can_poll(stream) -> bool:
+def _can_poll(stream: TextIO) -> bool:
     """Whether the system can tell that the reader of this stream went away."""
     try:
         return hasattr(select, "poll") and stream.fileno() >= 0
@@ -111,7 +113,7 @@ def _can_poll(stream) -> bool:
         return False
 
 
-def _reader_is_gone(stream) -> bool:
+def _reader_is_gone(stream: TextIO) -> bool:
     poll = select.poll()  # a new one each time: two threads may ask, and one poll object serves only one
     try:
         poll.register(stream.fileno(), select.POLLERR)

@@ -6,6 +6,7 @@ Initiative where it has one (volume by voxel counting, maximum 3D diameter betwe
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
@@ -43,7 +44,7 @@ def measure(tumor_mask_image: sitk.Image, pet_suv_image: sitk.Image) -> dict[str
     return values
 
 
-def longest_diameter_mm(tumor: np.ndarray, spacing_mm) -> float | None:
+def longest_diameter_mm(tumor: np.ndarray, spacing_mm: ArrayLike) -> float | None:
     """The largest distance between two points of the tumor's surface in any direction of space.
 
     The surface points are the middles of the faces between tumor and background voxels: the vertices that marching
@@ -67,7 +68,7 @@ def longest_diameter_mm(tumor: np.ndarray, spacing_mm) -> float | None:
     return float(pdist(points[ConvexHull(points).vertices]).max())
 
 
-def _cropped(mask_image) -> sitk.Image | None:
+def _cropped(mask_image: sitk.Image) -> sitk.Image | None:
     """The rectangle of voxels around the tumor as uint8, or None for an empty mask; saves work on whole-body images."""
     mask_image = sitk.Cast(mask_image > 0, sitk.sitkUInt8)
     shape = sitk.LabelShapeStatisticsImageFilter()
@@ -79,14 +80,14 @@ def _cropped(mask_image) -> sitk.Image | None:
     return sitk.RegionOfInterest(mask_image, box[3:], box[:3])
 
 
-def _suv_at(tumor_image, tumor, pet_image) -> np.ndarray:
+def _suv_at(tumor_image: sitk.Image, tumor: np.ndarray, pet_image: sitk.Image) -> np.ndarray:
     """PET, linearly interpolated, at the centers of the tumor voxels that it covers; float64, one axis."""
     pet = sitk.Resample(pet_image, tumor_image, sitk.Transform(), sitk.sitkLinear, float("nan"), sitk.sitkFloat32)
     suv = sitk.GetArrayViewFromImage(pet)[tumor].astype(float)
     return suv[np.isfinite(suv)]
 
 
-def _suv_max(tumor_image, pet_image, interpolated) -> float:
+def _suv_max(tumor_image: sitk.Image, pet_image: sitk.Image, interpolated: np.ndarray) -> float:
     """The largest PET voxel in the tumor; where these are few, the interpolated values count too."""
     inside = sitk.Resample(tumor_image, pet_image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     suv = sitk.GetArrayViewFromImage(pet_image)[sitk.GetArrayViewFromImage(inside) > 0]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput, ChmflError
@@ -49,12 +49,12 @@ class Method:
     ROW: ClassVar[int] = 0
     SOURCE: ClassVar[str] = ""
     OPEN: ClassVar[str] = ""
-    PAPER: ClassVar[dict | None] = None
-    OPTIONS: ClassVar[frozenset] = frozenset()
-    NEEDS: ClassVar[frozenset] = frozenset({"pet", "ct", "mask"})
-    NEEDS_TO_PREDICT: ClassVar[frozenset] = NEEDS
+    PAPER: ClassVar[dict[str, float] | None] = None
+    OPTIONS: ClassVar[frozenset[str]] = frozenset()
+    NEEDS: ClassVar[frozenset[str]] = frozenset({"pet", "ct", "mask"})
+    NEEDS_TO_PREDICT: ClassVar[frozenset[str]] = NEEDS
 
-    def __init_subclass__(cls, **words):
+    def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)
         if "NEEDS" in vars(cls) and "NEEDS_TO_PREDICT" not in vars(cls):
             cls.NEEDS_TO_PREDICT = cls.NEEDS
@@ -81,7 +81,7 @@ class Method:
                 hint = "Add it to the cohort, or leave the method or these patients out."
                 raise BadInput("input_missing", f"{text}{', '.join(lacking)}.", hint)
 
-    def fit(self, cases: list[Case], folder: Path, on_progress: Callable[[dict], None] | None = None) -> None:
+    def fit(self, cases: list[Case], folder: Path, on_progress: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Train.
 
         :param folder: the job's own: checkpoints go there and a second call resumes from them.
@@ -105,11 +105,11 @@ class Method:
         """Where the risk comes from, float32 on the grid of :meth:`segment`; None: the method does not tell."""
         return None
 
-    def state(self, folder: Path) -> dict:
+    def state(self, folder: Path) -> dict[str, Any]:
         """What was fitted, as JSON values. Larger things go into files in ``folder`` (npz, safetensors; no pickle)."""
         raise NotImplementedError
 
-    def restore(self, state: dict, folder: Path) -> None:
+    def restore(self, state: dict[str, Any], folder: Path) -> None:
         """The inverse of :meth:`state`."""
         raise NotImplementedError
 

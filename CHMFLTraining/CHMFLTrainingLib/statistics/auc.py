@@ -8,9 +8,11 @@ its variance follows in the same way and repeats add no patients.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NORMAL_975 = 1.959963984540054
 NO_DIFFERENCE = 1e-12  # AUCs are means of 0, 0.5 and 1: a smaller difference is rounding
@@ -38,7 +40,7 @@ class AucComparison:
     p: float
 
 
-def ordered_pairs(label, risk) -> np.ndarray:
+def ordered_pairs(label: ArrayLike, risk: ArrayLike) -> np.ndarray:
     """For each patient with (rows) and without the event (columns): 1 where the first has the higher risk, 0.5 at a
     tie, 0 otherwise. The mean is the AUC.
 
@@ -49,13 +51,13 @@ def ordered_pairs(label, risk) -> np.ndarray:
     return (np.sign(risk[label == 1][:, None] - risk[label == 0][None, :]) + 1) / 2
 
 
-def auc(label, risk) -> float:
+def auc(label: ArrayLike, risk: ArrayLike) -> float:
     """Area under the ROC curve (Mann-Whitney; a tie counts half); NaN where an outcome is missing."""
     pairs = ordered_pairs(label, risk)
     return float(pairs.mean()) if pairs.size else float("nan")
 
 
-def roc_curve(label, risk) -> tuple[np.ndarray, np.ndarray]:
+def roc_curve(label: ArrayLike, risk: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """1 - specificity and sensitivity at every threshold, from (0, 0) to (1, 1); tied risks make a slanted step."""
     label, risk = np.asarray(label), np.asarray(risk, dtype=float)
     cuts = np.concatenate([[np.inf], np.unique(risk)[::-1]])
@@ -63,7 +65,7 @@ def roc_curve(label, risk) -> tuple[np.ndarray, np.ndarray]:
     return called[:, label == 0].mean(1), called[:, label == 1].mean(1)
 
 
-def covariance(label, scores) -> tuple[np.ndarray, np.ndarray]:
+def covariance(label: ArrayLike, scores: ArrayLike | Sequence[ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
     """AUCs (k,) and their covariance (k, k).
 
     :param label: 0 or 1 (n,).
@@ -81,12 +83,12 @@ def covariance(label, scores) -> tuple[np.ndarray, np.ndarray]:
     return pairs.mean((1, 2)), np.atleast_2d(of_events / events + of_others / others)
 
 
-def standard_error(label, risk) -> float:
+def standard_error(label: ArrayLike, risk: ArrayLike) -> float:
     """Standard error of one AUC; ``risk`` (n,) or (repeats, n)."""
     return float(np.sqrt(covariance(label, [risk])[1][0, 0]))
 
 
-def delong_test(label, risk_a, risk_b) -> AucComparison:
+def delong_test(label: ArrayLike, risk_a: ArrayLike, risk_b: ArrayLike) -> AucComparison:
     """Test whether two scores of the same patients have different AUCs.
 
     :param label: 0 or 1 (n,).

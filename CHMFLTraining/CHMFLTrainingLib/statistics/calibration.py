@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from CHMFLPredictorLib.model.calibration import fit_logistic, sigmoid
+from numpy.typing import ArrayLike
 
 from .auc import NORMAL_975
 
@@ -14,14 +15,14 @@ EDGE = 1e-6  # risks of 0 and 1 have no log-odds
 SEPARATED = 50.0  # a slope that grew beyond this has no maximum: the risks separate the outcomes
 
 
-def brier(label, risk) -> float:
+def brier(label: ArrayLike, risk: ArrayLike) -> float:
     """Mean squared difference of risk and outcome; 0.25 for a risk of 0.5 throughout. Brier, 1950,
     doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
     """
     return float(np.mean((np.asarray(risk, dtype=float) - np.asarray(label)) ** 2))
 
 
-def reliability(label, risk, bins: int = BINS) -> list[dict]:
+def reliability(label: ArrayLike, risk: ArrayLike, bins: int = BINS) -> list[dict[str, float]]:
     """Observed against predicted risk in groups of equal size.
 
     :returns: for each group ``patients``, ``risk`` (mean), ``observed`` (share with the event), ``low`` and ``high``
@@ -62,13 +63,13 @@ class Calibration:
     excess: float
 
 
-def calibration_line(label, risk) -> Calibration:
+def calibration_line(label: ArrayLike, risk: ArrayLike) -> Calibration:
     """Fit the calibration slope and intercept. Cox DR. Biometrika 1958;45:562-565, doi:10.1093/biomet/45.3-4.562.
 
     :param label: 0 or 1 (n,).
     :param risk: 0 to 1 (n,).
     """
-    label, risk = np.asarray(label), np.clip(np.asarray(risk, dtype=float), EDGE, 1 - EDGE)
+    label, risk = np.asarray(label), np.asarray(risk, dtype=float).clip(EDGE, 1 - EDGE)
     log_odds, excess = np.log(risk / (1 - risk)), float(risk.mean() - label.mean())
     none = Calibration(float("nan"), float("nan"), float("nan"), excess)
     if np.unique(label).size < 2 or np.ptp(log_odds) < 1e-9:
@@ -86,14 +87,14 @@ def calibration_line(label, risk) -> Calibration:
     return Calibration(float(slope), float(intercept), se, excess)
 
 
-def net_benefit(label, positive, threshold: float) -> float:
+def net_benefit(label: ArrayLike, positive: ArrayLike, threshold: float) -> float:
     """True positives per patient, less the false positives at the rate of exchange that the threshold states."""
     label, positive = np.asarray(label), np.asarray(positive)
     true, false = np.mean(positive & (label == 1)), np.mean(positive & (label == 0))
     return float(true - false * threshold / (1 - threshold))
 
 
-def decision_curve(label, risk, thresholds=None) -> dict[str, np.ndarray]:
+def decision_curve(label: ArrayLike, risk: ArrayLike, thresholds: ArrayLike | None = None) -> dict[str, np.ndarray]:
     """Net benefit of acting on risks at and above each threshold, of acting on all patients and on none.
 
     Vickers AJ, Elkin EB. Med Decis Making 2006;26:565-574, doi:10.1177/0272989X06295361.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
+from numpy.typing import ArrayLike
 
 from .auc import AucComparison, auc, delong_test, ordered_pairs, standard_error
 from .calibration import brier, calibration_line
@@ -55,7 +57,7 @@ class OutOfFold:
         return replace(self, patients=tuple(patients), label=self.label[columns], repeats=tuple(repeats), **arrays)
 
 
-def out_of_fold(rows: Iterable[dict]) -> OutOfFold:
+def out_of_fold(rows: Iterable[dict[str, Any]]) -> OutOfFold:
     """Gather the rows of ``predictions.csv`` of one method.
 
     :param rows: texts or numbers under patient_id, repeat, fold, label, risk, threshold, dice (may be empty).
@@ -64,7 +66,8 @@ def out_of_fold(rows: Iterable[dict]) -> OutOfFold:
     parsed = [_parsed(row) for row in rows]
     if not parsed:
         raise BadInput("predictions_none", "There are no predictions.", "Wait until a fold is finished.")
-    labels, cells = {}, {}
+    labels: dict[str, int] = {}
+    cells: dict[tuple[int, str], tuple[float, ...]] = {}
     for patient, repeat, fold, label, *numbers in parsed:
         if labels.setdefault(patient, label) != label or (repeat, patient) in cells:
             text = f"Patient {patient} has two labels, or two predictions in repeat {repeat}."
@@ -73,12 +76,12 @@ def out_of_fold(rows: Iterable[dict]) -> OutOfFold:
     repeats, incomplete = _complete(cells, len(labels))
     patients = tuple(sorted({name for repeat, name in cells if repeat in repeats}))
     table = np.array([[cells[repeat, name] for name in patients] for repeat in repeats], dtype=float)
-    label = np.array([labels[name] for name in patients])
-    fold, risk, threshold, dice = np.moveaxis(table, 2, 0)
-    return OutOfFold(patients, label, repeats, fold.astype(int), risk, threshold, dice, incomplete)
+    outcomes = np.array([labels[name] for name in patients])
+    folds, risk, threshold, dice = np.moveaxis(table, 2, 0)
+    return OutOfFold(patients, outcomes, repeats, folds.astype(int), risk, threshold, dice, incomplete)
 
 
-def _parsed(row: dict) -> tuple:
+def _parsed(row: dict[str, Any]) -> tuple[str, int, int, int, float, float, float]:
     try:
         risk, threshold = float(row["risk"]), float(row["threshold"])
         dice = float(row["dice"]) if str(row.get("dice") or "").strip() else float("nan")
@@ -92,9 +95,9 @@ def _parsed(row: dict) -> tuple:
         raise BadInput("predictions_unreadable", text, hint) from error
 
 
-def _complete(cells: dict, patients: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _complete(cells: Iterable[tuple[int, str]], patients: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Repeats that hold all patients (or, before any does, the fullest one), and the others."""
-    count = {}
+    count: dict[int, int] = {}
     for repeat, _ in cells:
         count[repeat] = count.get(repeat, 0) + 1
     whole = sorted(repeat for repeat in count if count[repeat] == patients)
@@ -102,7 +105,7 @@ def _complete(cells: dict, patients: int) -> tuple[tuple[int, ...], tuple[int, .
     return tuple(whole), tuple(sorted(set(count) - set(whole)))
 
 
-def rates(tp, fp, fn, tn) -> dict[str, np.ndarray]:
+def rates(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> dict[str, np.ndarray]:
     """The five threshold metrics from counts of any one shape.
 
     NaN where undefined: sensitivity without events, specificity without others, precision where nobody is called
@@ -119,14 +122,14 @@ def rates(tp, fp, fn, tn) -> dict[str, np.ndarray]:
         }
 
 
-def confusion(label, positive) -> dict[str, int]:
+def confusion(label: ArrayLike, positive: ArrayLike) -> dict[str, int]:
     """Counts ``tp``, ``fp``, ``fn``, ``tn``."""
     event, positive = np.asarray(label) == 1, np.asarray(positive, dtype=bool)
     pairs = {"tp": event & positive, "fp": ~event & positive, "fn": event & ~positive, "tn": ~event & ~positive}
     return {name: int(chosen.sum()) for name, chosen in pairs.items()}
 
 
-def six_metrics(label, risk, positive) -> dict[str, float]:
+def six_metrics(label: ArrayLike, risk: ArrayLike, positive: ArrayLike) -> dict[str, float]:
     """The paper's six metrics of some patients; NaN where undefined, see :func:`rates`."""
     values = rates(**confusion(label, positive))
     return {**{name: float(value) for name, value in values.items()}, "auc": auc(label, risk)}
@@ -169,17 +172,16 @@ def bootstrap(found: OutOfFold, resamples: int = RESAMPLES, seed: int = 0) -> di
     return {name: np.mean([one[name] for one in each], axis=0) for name in METRICS}
 
 
-def interval(values, percent: float = 95.0) -> tuple[float, float]:
+def interval(values: ArrayLike, percent: float = 95.0) -> tuple[float, float]:
     """Percentile interval; undefined values (NaN) are left out."""
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
+    values = _defined(values)
     if not values.size:
         return float("nan"), float("nan")
     low, high = np.percentile(values, [50 - percent / 2, 50 + percent / 2])
     return float(low), float(high)
 
 
-def summarize(found: OutOfFold, resamples: int = RESAMPLES, seed: int = 0) -> dict:
+def summarize(found: OutOfFold, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
     """All numbers of one method, as JSON values (None: undefined).
 
     ``pooled`` and ``interval`` (95 %, bootstrap) are means over the repeats; ``fold_mean``, ``fold_sd`` and
@@ -210,7 +212,7 @@ def summarize(found: OutOfFold, resamples: int = RESAMPLES, seed: int = 0) -> di
     return _plain(summary)
 
 
-def compare(a: OutOfFold, b: OutOfFold) -> dict:
+def compare(a: OutOfFold, b: OutOfFold) -> dict[str, Any]:
     """Two methods on the patients and repeats that both have, as JSON values.
 
     :returns: DeLong's test (``auc_a`` to ``p``), ``patients``, ``repeats``, and ``t_test``: for each metric the p of
@@ -229,7 +231,7 @@ def compare(a: OutOfFold, b: OutOfFold) -> dict:
     return _plain({**found, "patients": len(patients), "repeats": sorted(repeats), "t_test": tests})
 
 
-def unpaired_t_test(a, b) -> float:
+def unpaired_t_test(a: ArrayLike, b: ArrayLike) -> float:
     """The p-value of Student's t-test with equal variances, two-sided, as in the paper's tables.
 
     It takes folds for independent and ignores that both methods saw the same patients, so it is shown for comparison
@@ -238,8 +240,7 @@ def unpaired_t_test(a, b) -> float:
     """
     from scipy.special import stdtr
 
-    a, b = (np.asarray(values, dtype=float) for values in (a, b))
-    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    a, b = _defined(a), _defined(b)
     if min(a.size, b.size) < 2:
         return float("nan")
     if max(np.ptp(a), np.ptp(b)) < ROUNDING:
@@ -250,7 +251,7 @@ def unpaired_t_test(a, b) -> float:
     return float(2 * stdtr(freedom, -abs(t)))
 
 
-def holm(p_values) -> np.ndarray:
+def holm(p_values: ArrayLike) -> np.ndarray:
     """p-values adjusted for their number by Holm's method (Scand J Stat 1979;6:65-70); NaN stays and is not counted."""
     p = np.asarray(p_values, dtype=float)
     known = np.flatnonzero(np.isfinite(p))
@@ -261,19 +262,24 @@ def holm(p_values) -> np.ndarray:
     return adjusted
 
 
-def _mean(values) -> float:
-    """Mean of what is defined; NaN if nothing is."""
+def _defined(values: ArrayLike) -> np.ndarray:
+    """Those that are not NaN."""
     values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
+    return values[np.isfinite(values)]
+
+
+def _mean(values: ArrayLike) -> float:
+    """Mean of what is defined; NaN if nothing is."""
+    values = _defined(values)
     return float(values.mean()) if values.size else float("nan")
 
 
-def _sd(values) -> float:
-    values = values[np.isfinite(values)]
+def _sd(values: ArrayLike) -> float:
+    values = _defined(values)
     return float(values.std(ddof=1)) if values.size > 1 else float("nan")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """The same with None for NaN, which JSON does not know."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}

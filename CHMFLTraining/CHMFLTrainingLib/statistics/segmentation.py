@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 SEGMENTATION_METRICS = ("dice", "jaccard", "accuracy", "sensitivity", "specificity")
 
 
-def segmentation_metrics(predicted, truth, inside=None) -> dict[str, float]:
+def segmentation_metrics(predicted: ArrayLike, truth: ArrayLike, inside: ArrayLike | None = None) -> dict[str, float]:
     """Voxel counts of one patient turned into Dice, Jaccard, accuracy, sensitivity and specificity, each 0 to 1.
 
     Accuracy and specificity depend on how much air and healthy body the box holds: two boxes cannot be compared by

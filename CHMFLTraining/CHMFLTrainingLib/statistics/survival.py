@@ -6,17 +6,22 @@ where the patient was followed so long without it (censored). A patient censored
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
+from numpy.typing import ArrayLike
 
 TIES = ("efron", "breslow")
 _MOST_STEPS, _ENOUGH = 100, 1e-9
 _LARGEST = 15.0  # log hazard ratio of one standard deviation: no feature has it, a perfect order has any
 
 
-def partial_log_likelihood(beta, x, time, event, ties: str = "efron", ridge: float = 0.0) -> tuple:
+def partial_log_likelihood(
+    beta: ArrayLike, x: ArrayLike, time: ArrayLike, event: ArrayLike, ties: str = "efron", ridge: float = 0.0
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Log partial likelihood of Cox's model with its gradient and Hessian.
 
     Cox DR. J R Stat Soc B 1972;34:187. Ties: Breslow N. Biometrics 1974;30:89; Efron B. J Am Stat Assoc 1977;72:557.
@@ -65,24 +70,24 @@ class CoxModel:
     times: np.ndarray
     cumulative_hazard: np.ndarray
 
-    def with_coefficients(self, beta, x, time, event) -> CoxModel:
+    def with_coefficients(self, beta: ArrayLike, x: ArrayLike, time: ArrayLike, event: ArrayLike) -> CoxModel:
         """The same with other coefficients (k,), and the baseline that goes with them."""
         beta = np.asarray(beta, float)
         times, hazard = _breslow(np.asarray(x) @ beta, time, event)
         return replace(self, beta=beta, times=times, cumulative_hazard=hazard)
 
-    def score(self, x) -> np.ndarray:
+    def score(self, x: ArrayLike) -> np.ndarray:
         """Log of the hazard relative to a patient with all features 0, (n,)."""
         return np.asarray(x, dtype=np.float64) @ self.beta
 
-    def risk(self, x, horizon: float) -> np.ndarray:
+    def risk(self, x: ArrayLike, horizon: float) -> np.ndarray:
         """Probability of the event up to a time, (n,). Beyond the last event seen in training it stays as it is."""
         index = int(np.searchsorted(self.times, horizon, side="right"))
         hazard = self.cumulative_hazard[index - 1] if index else 0.0
         return -np.expm1(-hazard * np.exp(np.clip(self.score(x), -50, 50)))
 
 
-def fit_cox(x, time, event, ridge: float = 0.0, ties: str = "efron") -> CoxModel:
+def fit_cox(x: ArrayLike, time: ArrayLike, event: ArrayLike, ridge: float = 0.0, ties: str = "efron") -> CoxModel:
     """Maximize the partial likelihood by Newton's method with halved steps.
 
     :raises BadInput: survival_no_event, survival_diverged (a feature that separates the events; give a ridge).
@@ -111,19 +116,19 @@ def fit_cox(x, time, event, ridge: float = 0.0, ties: str = "efron") -> CoxModel
     return CoxModel(beta, np.linalg.pinv(-hessian), value, hazard_times, hazard)
 
 
-def _breslow(score, time, event) -> tuple[np.ndarray, np.ndarray]:
-    event = np.asarray(event).astype(bool)
+def _breslow(score: np.ndarray, time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    time, event = np.asarray(time), np.asarray(event).astype(bool)
     times, relative = np.unique(time[event]), np.exp(score)
     steps = [(event & (time == now)).sum() / relative[time >= now].sum() for now in times]
     return times, np.cumsum(steps)
 
 
-def _sums(weight, x, group):
+def _sums(weight: np.ndarray, x: np.ndarray, group: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
     w, x = weight[group], x[group]
     return w.sum(), w @ x, (w[:, None] * x).T @ x
 
 
-def _arrays(beta, x, time, event) -> tuple[np.ndarray, ...]:
+def _arrays(beta: ArrayLike, x: ArrayLike, time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, ...]:
     beta, x = np.atleast_1d(np.asarray(beta, float)), np.asarray(x, float)
     time, event = np.asarray(time, float), np.asarray(event)
     if x.shape != (time.size, beta.size) or event.shape != time.shape:
@@ -136,7 +141,7 @@ def _arrays(beta, x, time, event) -> tuple[np.ndarray, ...]:
 # How good a risk is ------------------------------------------------------------------------------------------------
 
 
-def kaplan_meier(time, event) -> tuple[np.ndarray, np.ndarray]:
+def kaplan_meier(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Share without the event just after each distinct time of an event. Kaplan EL, Meier P. J Am Stat Assoc
     1958;53:457.
 
@@ -148,7 +153,7 @@ def kaplan_meier(time, event) -> tuple[np.ndarray, np.ndarray]:
     return times, np.cumprod(steps)
 
 
-def median_follow_up(time, event) -> float:
+def median_follow_up(time: ArrayLike, event: ArrayLike) -> float:
     """Median time that patients were or would have been followed: Kaplan-Meier with the roles exchanged (Schemper M,
     Smith TL. Control Clin Trials 1996;17:343); the longest time where fewer than half were censored.
     """
@@ -157,7 +162,7 @@ def median_follow_up(time, event) -> float:
     return float(times[reached[0]] if reached.size else np.max(time))
 
 
-def concordance(time, event, risk) -> float:
+def concordance(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> float:
     """Harrell's C: of all pairs whose order is known, the share in which the higher risk had the event first.
 
     Harrell FE, et al. Stat Med 1996;15:361. A pair counts where the one with the shorter time had the event, or where
@@ -169,7 +174,9 @@ def concordance(time, event, risk) -> float:
     return float(right[known].mean()) if known.any() else float("nan")
 
 
-def concordance_interval(time, event, risk, seed: int = 0, draws: int = 2000, level: float = 0.95) -> tuple:
+def concordance_interval(
+    time: ArrayLike, event: ArrayLike, risk: ArrayLike, seed: int = 0, draws: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
     """Bootstrap percentile interval of :func:`concordance` over patients: low, high."""
     known, right = _pairs(time, event, risk)
     n = len(known)
@@ -182,7 +189,7 @@ def concordance_interval(time, event, risk, seed: int = 0, draws: int = 2000, le
     return float(low), float(high)
 
 
-def _pairs(time, event, risk) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Whether it is known that the row's patient had the event first, and whether the risks say so (n, n)."""
     time, event, risk = np.asarray(time, float), np.asarray(event).astype(bool), np.asarray(risk, float)
     if not (time.shape == event.shape == risk.shape and np.isfinite(risk).all()):
@@ -191,7 +198,7 @@ def _pairs(time, event, risk) -> tuple[np.ndarray, np.ndarray]:
     return event[:, None] & later, (risk[:, None] > risk) + 0.5 * (risk[:, None] == risk)
 
 
-def auc_at(horizon: float, time, event, risk) -> float:
+def auc_at(horizon: float, time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> float:
     """Cumulative/dynamic AUC at a time: how often who had the event by then has a higher risk than who was followed
     longer without it.
 
@@ -209,7 +216,14 @@ def auc_at(horizon: float, time, event, risk) -> float:
     return float(weight @ right.mean(axis=1) / weight.sum())
 
 
-def survival_metrics(time, event, risk, folds=None, horizons=None, seed: int = 0) -> dict:
+def survival_metrics(
+    time: ArrayLike,
+    event: ArrayLike,
+    risk: ArrayLike,
+    folds: ArrayLike | None = None,
+    horizons: Iterable[float] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """What a table shows of a risk where times are known.
 
     :param risk: out-of-fold, higher means earlier.
@@ -236,7 +250,7 @@ def survival_metrics(time, event, risk, folds=None, horizons=None, seed: int = 0
     }
 
 
-def _still_followed(time, event, at) -> np.ndarray:
+def _still_followed(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Share not yet censored just before each time. An event at the time of a censoring comes first."""
     steps = []
     for now in np.unique(time[~event]):

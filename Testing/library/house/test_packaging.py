@@ -48,6 +48,7 @@ def present(module):
     folder = REPOSITORY / module
     scripts = [folder / f"{module}.py", *folder.glob("*Lib/**/*.py")]
     resources = [path for path in folder.glob("Resources/**/*") if path.is_file() and path.name != ".DS_Store"]
+    resources += folder.glob("*Lib/py.typed")
     return [sorted(path.relative_to(folder).as_posix() for path in paths) for paths in (scripts, resources)]
 
 
