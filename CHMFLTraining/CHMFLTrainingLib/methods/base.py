@@ -1,8 +1,8 @@
 """The interface that every method of the comparison implements, and what methods share.
 
-A method is one file in ``methods/`` with one subclass of :class:`Method`. It is trained on some patients and gives the
-risk of the event for others; everything that it fits (scaling, selection, threshold, calibration) sees its training
-patients only.
+A method is a subclass of :class:`Method` in a file of ``methods/``, one file a family. It is trained on some patients
+and gives the risk of the event for others; everything that it fits (scaling, selection, threshold, calibration) sees
+its training patients only.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput, ChmflError
-from CHMFLPredictorLib.files import write_json
+from CHMFLPredictorLib.files import read_csv, write_json
 
 from ..cohort.cases import Case, Paths
 from ..training.settings import Settings
@@ -23,6 +24,9 @@ from ..training.settings import Settings
 GROUPS = ("Table I", "Table II", "Table SII", "Table SIII", "Figure 5", "Table SIV", "baseline")
 STATE_FILE = "method.json"
 STATE_VERSION = 1
+PAPER_FILE = Path(__file__).with_name("paper.csv")  # what the paper prints of its rows, to hold beside it
+RISK_FIGURES = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auc")
+VOXEL_FIGURES = ("dice", "jaccard", "voxel_accuracy", "voxel_sensitivity", "voxel_specificity")
 _WORDS = {"pet": "PET", "ct": "CT", "mask": "mask"}
 
 
@@ -30,6 +34,7 @@ class Method:
     """A method: fit on training patients, predict the risk for others, save, load.
 
     A subclass overrides :meth:`fit`, :meth:`predict`, :meth:`state` and :meth:`restore`, and the capital attributes.
+    GROUP, ROW, PAPER and PAPER_SEGMENTATION of a row that the paper prints come from ``paper.csv``, by its name.
 
     :cvar NAME: the row's name in the paper's table.
     :cvar GROUP: one of :data:`GROUPS`.
@@ -37,6 +42,8 @@ class Method:
     :cvar SOURCE: citation of the method, DOI.
     :cvar OPEN: what the paper left open and what was chosen here.
     :cvar PAPER: the paper's accuracy, sensitivity, specificity, precision, f1, auc; None where it has no such row.
+    :cvar PAPER_SEGMENTATION: the paper's dice, jaccard, accuracy, sensitivity, specificity of voxels (Table SIV), or
+        None.
     :cvar OPTIONS: names of the options that it reads from its settings; a run refuses others.
     :cvar NEEDS: what of a case it reads in training, of "pet", "ct", "mask", "clinical".
     :cvar NEEDS_TO_PREDICT: what of a new case it reads; :attr:`NEEDS` unless the class says otherwise. Without "mask"
@@ -50,6 +57,7 @@ class Method:
     SOURCE: ClassVar[str] = ""
     OPEN: ClassVar[str] = ""
     PAPER: ClassVar[dict[str, float] | None] = None
+    PAPER_SEGMENTATION: ClassVar[dict[str, float] | None] = None
     OPTIONS: ClassVar[frozenset[str]] = frozenset()
     NEEDS: ClassVar[frozenset[str]] = frozenset({"pet", "ct", "mask"})
     NEEDS_TO_PREDICT: ClassVar[frozenset[str]] = NEEDS
@@ -58,6 +66,8 @@ class Method:
         super().__init_subclass__(**words)
         if "NEEDS" in vars(cls) and "NEEDS_TO_PREDICT" not in vars(cls):
             cls.NEEDS_TO_PREDICT = cls.NEEDS
+        for name, value in paper_rows().get(vars(cls).get("NAME"), {}).items():
+            setattr(cls, name, value)
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -149,6 +159,24 @@ class Method:
             text = f"The saved model of {cls.NAME} in {folder} cannot be read: {error}."
             raise BadInput("model_damaged", text, "Delete the folder and train this fold again.") from error
         return method
+
+
+@cache
+def paper_rows() -> dict[str, dict]:
+    """GROUP, ROW, PAPER and PAPER_SEGMENTATION of the rows that the paper prints, by their names."""
+    return {
+        row["name"]: {
+            "GROUP": row["group"],
+            "ROW": int(row["row"]),
+            "PAPER": _figures(row, RISK_FIGURES),
+            "PAPER_SEGMENTATION": _figures(row, VOXEL_FIGURES),
+        }
+        for row in read_csv(PAPER_FILE)
+    }
+
+
+def _figures(row: dict[str, str], names: tuple[str, ...]) -> dict[str, float] | None:
+    return {name.removeprefix("voxel_"): float(row[name]) for name in names if row[name]} or None
 
 
 def labels_of(cases: list[Case]) -> np.ndarray:

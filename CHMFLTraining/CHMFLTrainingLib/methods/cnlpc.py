@@ -18,8 +18,6 @@ class CNLPC(HybridMethod):
     """Convolution, non-linearity, pooling, classification."""
 
     NAME = "CNLPC"
-    GROUP = "Table I"
-    ROW = 2
     SOURCE = (
         "Diamant A, Chatterjee A, Vallieres M, Shenouda G, Seuntjens J. Deep learning in head & neck cancer outcome "
         "prediction. Sci Rep 2019;9:2764. doi:10.1038/s41598-019-39206-1"
@@ -35,9 +33,6 @@ class CNLPC(HybridMethod):
         "voxels instead of the CT's. The option modality (ct, pet, pet_ct) is ours; ct is the source's. The threshold "
         "is 0.5."
     )
-    PAPER = {
-        "accuracy": 0.729, "sensitivity": 0.792, "specificity": 0.667, "precision": 0.703, "f1": 0.745, "auc": 0.783,
-    }  # fmt: skip
     OPTIONS = HybridMethod.OPTIONS | {"modality"}
     NEEDS = frozenset({"ct", "mask"})
     PLANS = {

@@ -26,8 +26,6 @@ class HcRf(Method):
     """
 
     NAME = "HC + RF"
-    GROUP = "Table I"
-    ROW = 1
     SOURCE = (
         "Vallieres M, Freeman CR, Skamene SR, El Naqa I. A radiomics model from joint FDG-PET and MRI texture features "
         "for the prediction of lung metastases in soft-tissue sarcomas of the extremities. Phys Med Biol 2015;60:5471, "
@@ -41,9 +39,6 @@ class HcRf(Method):
         "kept that are no copies (absolute Spearman above 0.9); 500 trees (smoke: 100), leaves of at least 2 patients, "
         "outcomes of equal weight, threshold 0.5. These numbers were fixed beforehand, not tuned."
     )
-    PAPER = {
-        "accuracy": 0.750, "sensitivity": 0.792, "specificity": 0.708, "precision": 0.731, "f1": 0.760, "auc": 0.726,
-    }  # fmt: skip
     OPTIONS = frozenset({"radiomics", "modalities", "features"})
     NEEDS = frozenset({"pet", "ct", "mask"})
 

@@ -79,5 +79,7 @@ def _further(name: str) -> list[type[Method]]:
 
 
 def _methods_in(module) -> list[type[Method]]:
-    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Method)]
+    """The methods that a file defines: its classes, and those of the table ``ROWS``, where it has one."""
+    values = [*vars(module).values(), *getattr(module, "ROWS", ())]
+    classes = [value for value in values if isinstance(value, type) and issubclass(value, Method)]
     return [value for value in classes if value.__module__ == module.__name__ and value.NAME]

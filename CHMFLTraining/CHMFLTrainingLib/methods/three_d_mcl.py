@@ -12,8 +12,6 @@ class ThreeDMCL(HybridMethod):
     """A PET and a CT branch inside the tumor, joined with radiomic features in the fully connected layers."""
 
     NAME = "3DMCL"
-    GROUP = "Table I"
-    ROW = 4
     SOURCE = (
         "Peng Y, Bi L, Guo Y, Feng D, Fulham M, Kim J. Deep multi-modality collaborative learning for distant "
         "metastases prediction in PET-CT soft-tissue sarcoma studies. EMBC 2019:3658"
@@ -29,9 +27,6 @@ class ThreeDMCL(HybridMethod):
         "its own, and the two vectors meet in a fully connected layer: 'iteratively' is read as training all of it "
         "together, step by step. Cross-entropy and Adam as in section II.E; the threshold is 0.5."
     )
-    PAPER = {
-        "accuracy": 0.854, "sensitivity": 0.917, "specificity": 0.797, "precision": 0.813, "f1": 0.862, "auc": 0.854,
-    }  # fmt: skip
     OPTIONS = HybridMethod.OPTIONS - {"voxel_mm"}  # its branches halve the box four times: few sizes would do
     NEEDS = frozenset({"pet", "ct", "mask"})
     FEATURES = True

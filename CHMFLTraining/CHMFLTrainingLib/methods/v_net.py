@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from .base import Method
-from .chmfl_family import PENG, NetworkMethod
+from .network_method import PENG, NetworkMethod
 
 WIDTHS = {"paper": 16, "compact": 4, "smoke": 4}
 
@@ -14,8 +14,6 @@ class VNet(NetworkMethod):
     """MONAI's V-Net on PET and CT. Its risk is a logistic curve of the log of the TLG of its own segmentation."""
 
     NAME = "V-net"
-    GROUP = "Table SIV"
-    ROW = 1
     SOURCE = (
         "Milletari F, Navab N, Ahmadi SA. V-Net: fully convolutional neural networks for volumetric medical image "
         f"segmentation. 3DV 2016:565-571, doi:10.1109/3DV.2016.79; compared in {PENG}"
@@ -27,14 +25,6 @@ class VNet(NetworkMethod):
         "curve of log(1 + TLG) of the segmentation, fitted to the training patients, whom the network has seen (their "
         "segmentations are somewhat better than those of new patients). Threshold 0.5, fixed."
     )
-    PAPER_SEGMENTATION = {
-        "dice": 0.716,
-        "jaccard": 0.558,
-        "accuracy": 0.987,
-        "sensitivity": 0.561,
-        "specificity": 0.999,
-    }
-
     OPTIONS = NetworkMethod.OPTIONS - {"w"}
 
     # no head whose features could be shown; the risk comes from the segmentation, which can be shown itself

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib.methods.base import Method
-from CHMFLTrainingLib.methods.convnets import ConvNet, slice_places
+from CHMFLTrainingLib.methods.cnns import ConvNet, slice_places
 from CHMFLTrainingLib.methods.registry import all_methods, find
 from CHMFLTrainingLib.run import predict
 from CHMFLTrainingLib.run.jobs import run_job

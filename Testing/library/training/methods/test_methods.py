@@ -1,21 +1,25 @@
 """The interface of methods, their registry, and cases with their cache."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput, MissingDependency
+from CHMFLPredictorLib.files import read_csv
 from CHMFLPredictorLib.network.presets import PRESETS
 from CHMFLTrainingLib import methods as package
 from CHMFLTrainingLib.cohort.cases import Case, cases_of
 from CHMFLTrainingLib.cohort.cohort import Patient
 from CHMFLTrainingLib.methods import registry
-from CHMFLTrainingLib.methods.base import GROUPS, Method, labels_of
+from CHMFLTrainingLib.methods.base import GROUPS, PAPER_FILE, RISK_FIGURES, VOXEL_FIGURES, Method, labels_of
 from CHMFLTrainingLib.training.settings import Settings
+from conftest import REPOSITORY
 from planted import planted_cases
 
 SMOKE = Settings("smoke", seed=3)
+PAPER_TEXT = REPOSITORY.parent / "shared" / "paper" / "chmfl-paper.txt"
 
 
 def method(name):
@@ -46,6 +50,39 @@ def test_every_method_says_what_it_is():
             assert set(found.PAPER) <= {"accuracy", "sensitivity", "specificity", "precision", "f1", "auc"}
             assert all(0 <= value <= 1 for value in found.PAPER.values())
         assert not set(name) & {",", "/", "\\"} and registry.slug(name)
+
+
+def printed_rows(text):
+    """Table, place in it, name and figures of every row of the paper's tables of results, as they are printed."""
+    for table, rows in re.findall(r"^TABLE (I|II|SII|SIII|SIV)\. [^\n]*\n(.*?\n)\n(?=\S|\s*\n)", text, re.M | re.S):
+        found = re.findall(r"^(\S[^\t\n]*)((?:\t[01]\.\d{3}\*?)+)$", rows, re.M)
+        assert found, f"Table {table} has no rows"
+        for place, (name, figures) in enumerate(found, 1):
+            yield f"Table {table}", place, name.removesuffix(" (Ours)"), figures.replace("*", "").split()
+
+
+@pytest.mark.skipif(not PAPER_TEXT.is_file(), reason="the paper's text is not here")
+def test_the_papers_figures_are_those_that_it_prints():
+    """Digit by digit; a row stands where the paper prints it first."""
+    written = {re.sub(r"\s", "", row["name"]): row for row in read_csv(PAPER_FILE)}
+    seen = set()
+    for table, place, name, figures in printed_rows(PAPER_TEXT.read_text(encoding="utf-8")):
+        row = written[re.sub(r"\s", "", name)]
+        names = VOXEL_FIGURES if table == "Table SIV" else RISK_FIGURES
+        assert [row[figure] for figure in names] == figures, f"{name} in {table}"
+        if name not in seen and (table != "Table SIV" or name == "V-net"):
+            assert (row["group"], row["row"]) == (table, str(place)), name
+        seen.add(name)
+    assert len(seen) == len(written) == 29
+
+
+def test_rows_of_the_paper_are_methods_with_its_figures():
+    known = registry.all_methods()
+    assert {row["name"] for row in read_csv(PAPER_FILE)} <= known.keys()
+    assert known["V-net"].PAPER is None and known["V-net"].PAPER_SEGMENTATION["dice"] == 0.716
+    assert known["CHMFL w=0.5"].PAPER == known["CHMFL"].PAPER and known["CHMFL w=0.5"].PAPER["auc"] == 0.873
+    assert known["TLG"].PAPER is None and known["HC + RF"].PAPER_SEGMENTATION is None
+    assert known["CFL"].PAPER_SEGMENTATION["specificity"] == 0.941 and known["CFL"].PAPER["specificity"] == 0.667
 
 
 def test_rows_read_the_options_that_change_them():

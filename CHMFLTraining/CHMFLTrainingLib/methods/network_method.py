@@ -1,4 +1,4 @@
-"""The paper's network and its relatives as methods of the comparison: CHMFL, CFL, Mask + HMFL, group normalization.
+"""What the paper's network and its relatives share as methods of the comparison.
 
 A method here is a change of the network's configuration; training is
 :class:`..training.fold_training.FoldTraining`. The seed of a job is 1000 times the seed of the training plus the fold.
@@ -39,11 +39,6 @@ OPEN = (
     "heads that did not see the patient, inside the training patients; the others give the head's own softmax, as the "
     "paper does, unless the option inner_folds asks for networks trained without the patient. Threshold 0.5, fixed."
 )
-WU = "Wu Y, He K. Group normalization. ECCV 2018:3-19, doi:10.1007/978-3-030-01261-8_1"
-NORMALIZATION_OPEN = (
-    "'GN channels' is read as the channels of a group; a layer with fewer channels is one group (the output's 2, and "
-    f"the first layers of the smaller presets). {OPEN}"
-)
 WEIGHTS_FILE = "weights.safetensors"
 JOBS_A_SEED = 1000
 MEASUREMENTS_BESIDE = 0.5  # weight of volume and SUVmax where a compact network is trained in one stage
@@ -60,7 +55,6 @@ class NetworkMethod(Method):
 
     :cvar NETWORK: fields of the network's configuration that differ from the preset's.
     :cvar W: weight of the segmentation in Eq. 1, which no option overrides; None for the preset's or the option's.
-    :cvar PAPER_SEGMENTATION: the paper's Table SIV, where it has the row.
     """
 
     SOURCE = PENG
@@ -69,7 +63,6 @@ class NetworkMethod(Method):
     OPTIONS = frozenset({*_COUNTS, "learning_rate", "voxel_mm", "w", "inner_folds"})
     NETWORK: ClassVar[dict] = {}
     W: ClassVar[float | None] = None
-    PAPER_SEGMENTATION: ClassVar[dict | None] = None
 
     def __init__(self, settings):
         super().__init__(settings)

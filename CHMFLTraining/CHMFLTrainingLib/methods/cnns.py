@@ -1,5 +1,5 @@
-"""What the CNN classifiers of Tables II and SII share: settings by preset, slices and views of a patient, and a method
-that is one network trained by :class:`..training.convnet_training.ConvNetTraining`. Needs no torch to be listed.
+"""The plain CNNs of Table II, and what they share with the ResNets of Table SII: slices and views of a patient, and a
+method that is one network trained by :class:`..training.convnet_training.ConvNetTraining`. Needs no torch to be listed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..training.recipes import PLAIN, RESNET, CnnRecipe, recipe_of, voxel_option, with_voxels
+from ..training.recipes import PLAIN, CnnRecipe, recipe_of, voxel_option, with_voxels
 from ..training.settings import Settings
 from .base import Method, labels_of
-from .chmfl_family import PENG
+from .network_method import PENG
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.network.preprocessing import Preprocessing
@@ -25,19 +25,15 @@ OPTIONS = frozenset({"epochs", "batch_size", "learning_rate", "weight_decay", "v
 CHANNELS = ("pet", "ct")  # of a crop's inputs
 SLICE_STEP_MM = 12.0
 SHIFT_MM = 8.0  # random shift of the box in training; as many voxels as the paper's box has margin at 1 mm
-SLICES_AT_ONCE = 16  # a segmentation of the whole box takes all of its slices
 WEIGHTS_FILE = "network.safetensors"
-HE = "He K, Zhang X, Ren S, Sun J. Deep residual learning for image recognition. CVPR 2016:770-778, "
-HE += "doi:10.1109/CVPR.2016.90"
-IMAGENET = "ImageNet weights of torchvision (Deng J et al. CVPR 2009:248-255, doi:10.1109/CVPR.2009.5206848)"
 
-_COMMON = (
+OPEN_COMMON = (
     "The output is the softmax of two logits, not calibrated; threshold 0.5, fixed. 'paper' trains as section II.E "
     "says for CHMFL (Adam, 0.0001, batch size 1, 200 epochs, He initialization); the smaller presets use larger "
     "batches, weight decay and a learning rate that falls along a cosine. Views in training are shifted, mirrored and "
     "turned, which the paper does not mention. "
 )
-_SLICES = (
+OPEN_SLICES = (
     f"2D: the paper says 'few axial slices' and no more. Here: slices {SLICE_STEP_MM:g} mm apart around the middle of "
     "the box (9; 5 or 3 in 'smoke'), the same for every patient and chosen without the tumor's outline; each passes "
     "the same network and the patient's log-odds are the mean of the slices'; the loss is taken of that mean, not of "
@@ -47,25 +43,6 @@ _PLAIN = (
     "The paper gives no layers for its plain CNNs. Here: CHMFL without CFL and HMFL, that is one branch of Table SI a "
     "modality (five convolutions with batch normalization and ELU), their last feature maps joined, and the three "
     "fully connected layers of section II.D. "
-)
-_RESNET = (
-    "The paper does not say how two modalities enter a ResNet. Here: one ResNet a modality, as CHMFL has one branch a "
-    "modality, the slice repeated in its three channels. "
-)
-OPEN_3D, OPEN_2D = _PLAIN + _COMMON, _PLAIN + _SLICES + _COMMON
-OPEN_RESNET = (
-    _RESNET + "The two averaged feature vectors are joined before one fully connected layer. " + _SLICES + _COMMON
-)
-OPEN_CHMFL_RESNET = (
-    _RESNET + "'Reimplemented in 2D with ResNet as the backbone' is all there is. Here: the five levels are the stem "
-    "and the four stages; HMFL pools all five, level 5 too, for the three fully connected layers; CFL has four "
-    "up-convolutions, each joined with the level's PET and CT features, brought to its width by a 1x1 convolution and "
-    "followed by a 3x3 residual convolution, and a fifth for the stem's stride of 2. w is 0.5; the smaller presets add "
-    "soft Dice. A segmentation covers the whole box; slices farther from its middle than those trained on are left to "
-    "what was learned there. " + _SLICES + _COMMON
-)
-OPEN_PRETRAINED = (
-    " Pretrained: torchvision's IMAGENET1K_V1 file for this depth, in both branches; all weights are then trained."
 )
 
 
@@ -212,7 +189,7 @@ class ConvNet(Method):
 
 
 class PlainCNN(ConvNet):
-    """2D or 3D CNN of Table II."""
+    """2D or 3D CNN without CFL and HMFL (Table II)."""
 
     def _build(self):
         from CHMFLPredictorLib.network.presets import PRESETS
@@ -220,65 +197,6 @@ class PlainCNN(ConvNet):
         from ..networks.plain import PlainNetwork
 
         return PlainNetwork(PRESETS[self.settings.preset].network, len(self.MODALITIES), self.DIMENSIONS)
-
-
-class ResNetPETCT(ConvNet):
-    """A 2D ResNet a modality (Table SII).
-
-    :cvar DEPTH: 18, 34 or 50. :cvar PRETRAINED: training begins at ImageNet's weights.
-    """
-
-    GROUP = "Table SII"
-    RECIPES = RESNET
-    DEPTH: ClassVar[int] = 18
-    PRETRAINED: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **words):
-        super().__init_subclass__(**words)
-        cls.OPTIONS |= {"weights" if cls.PRETRAINED else "width"}
-
-    def _build(self):
-        from ..networks.resnets import ResNetClassifier
-
-        return ResNetClassifier(self.DEPTH, self.width)
-
-    def _initial(self):
-        if not self.PRETRAINED:
-            return super()._initial()
-        from ..networks.pretrained import resnet_weights, width_of
-
-        weights = resnet_weights(self.DEPTH, self.settings.options)
-        self.width = width_of(weights)
-        network = self._build()
-        for branch in (network.pet, network.ct):
-            branch.load_state_dict(weights, strict=True)
-        return network
-
-
-class CHMFLResNet(ResNetPETCT):
-    """CHMFL in 2D with ResNet branches (Table SII)."""
-
-    def __init_subclass__(cls, **words):
-        super().__init_subclass__(**words)
-        cls.OPTIONS |= {"w"}
-
-    def _build(self):
-        from CHMFLPredictorLib.network.presets import PRESETS
-
-        from ..networks.resnets import CHMFLResNet2D
-
-        return CHMFLResNet2D(self.DEPTH, PRESETS[self.settings.preset].network, self.width)
-
-    def segment(self, case: Case) -> np.ndarray:
-        """The tumor in every slice of the box, uint8 (X, Y, Z)."""
-        from ..cohort.crops import center_crop
-        from ..training.convnet_training import outputs
-
-        view = center_crop(case.crop(self.preprocessing), self.preprocessing)
-        starts, depth = range(0, view[1].shape[2], SLICES_AT_ONCE), view[1].shape[2]
-        parts = [self._sliced(view, np.arange(start, min(depth, start + SLICES_AT_ONCE)))[0] for start in starts]
-        found = np.concatenate([outputs(self.network, part)[1] for part in parts])
-        return (found.transpose(1, 2, 0) & view[2]).astype(np.uint8)
 
 
 def slice_places(depth: int, voxel_mm: float, count: int) -> np.ndarray:
@@ -289,3 +207,18 @@ def slice_places(depth: int, voxel_mm: float, count: int) -> np.ndarray:
     step = min(SLICE_STEP_MM / voxel_mm, (depth - 1) / max(1, count - 1))
     places = (depth - 1) / 2 + (np.arange(count) - (count - 1) / 2) * step
     return np.unique(np.clip(np.floor(places + 0.5), 0, depth - 1).astype(int))
+
+
+def _row(dimensions: int, modalities: tuple[str, ...]) -> type[PlainCNN]:
+    fields = {
+        "__doc__": "On axial slices." if dimensions == 2 else "On the whole box.",
+        "__module__": __name__,
+        "NAME": f"{dimensions}D-CNN-{'-'.join(modalities).upper()}",
+        "OPEN": _PLAIN + (OPEN_SLICES if dimensions == 2 else "") + OPEN_COMMON,
+        "MODALITIES": modalities,
+        "DIMENSIONS": dimensions,
+    }
+    return type("Cnn", (PlainCNN,), fields)
+
+
+ROWS = tuple(_row(dimensions, modalities) for dimensions in (2, 3) for modalities in (("ct",), ("pet",), CHANNELS))
