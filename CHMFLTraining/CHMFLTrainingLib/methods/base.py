@@ -12,14 +12,19 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput, ChmflError
 from CHMFLPredictorLib.files import read_csv, write_json
 
 from ..cohort.cases import Case, Paths
+from ..training.recipes import with_voxels
 from ..training.settings import Settings
+from .options import Options
+
+if TYPE_CHECKING:
+    from CHMFLPredictorLib.network.preprocessing import Preprocessing
 
 GROUPS = ("Table I", "Table II", "Table SII", "Table SIII", "Figure 5", "Table SIV", "baseline")
 STATE_FILE = "method.json"
@@ -44,7 +49,9 @@ class Method:
     :cvar PAPER: the paper's accuracy, sensitivity, specificity, precision, f1, auc; None where it has no such row.
     :cvar PAPER_SEGMENTATION: the paper's dice, jaccard, accuracy, sensitivity, specificity of voxels (Table SIV), or
         None.
-    :cvar OPTIONS: names of the options that it reads from its settings; a run refuses others.
+    :cvar Options: its family's options, with types and limits; an instance's ``options`` are those of its settings.
+    :cvar UNREAD: names among them that would change nothing of this row.
+    :cvar OPTIONS: names of the options that it reads, which follow from these two; a run refuses others.
     :cvar NEEDS: what of a case it reads in training, of "pet", "ct", "mask", "clinical".
     :cvar NEEDS_TO_PREDICT: what of a new case it reads; :attr:`NEEDS` unless the class says otherwise. Without "mask"
         here, a mask does no more than place the box, and any mark of the tumor's place will do.
@@ -58,6 +65,8 @@ class Method:
     OPEN: ClassVar[str] = ""
     PAPER: ClassVar[dict[str, float] | None] = None
     PAPER_SEGMENTATION: ClassVar[dict[str, float] | None] = None
+    Options: ClassVar[type[Options]] = Options
+    UNREAD: ClassVar[frozenset[str]] = frozenset()
     OPTIONS: ClassVar[frozenset[str]] = frozenset()
     NEEDS: ClassVar[frozenset[str]] = frozenset({"pet", "ct", "mask"})
     NEEDS_TO_PREDICT: ClassVar[frozenset[str]] = NEEDS
@@ -66,11 +75,18 @@ class Method:
         super().__init_subclass__(**words)
         if "NEEDS" in vars(cls) and "NEEDS_TO_PREDICT" not in vars(cls):
             cls.NEEDS_TO_PREDICT = cls.NEEDS
+        if {"Options", "UNREAD"} & vars(cls).keys():
+            cls.OPTIONS = cls.Options.names() - cls.UNREAD
         for name, value in paper_rows().get(vars(cls).get("NAME"), {}).items():
             setattr(cls, name, value)
 
     def __init__(self, settings: Settings):
+        """Read the options.
+
+        :raises BadInput: method_option.
+        """
         self.settings = settings
+        self.options = self.Options.read(settings.options, self.OPTIONS, self.NAME)
         self.threshold = 0.5
 
     def prepare(self, case: Case) -> None:
@@ -177,6 +193,17 @@ def paper_rows() -> dict[str, dict]:
 
 def _figures(row: dict[str, str], names: tuple[str, ...]) -> dict[str, float] | None:
     return {name.removeprefix("voxel_"): float(row[name]) for name in names if row[name]} or None
+
+
+def preprocessing_of(preset: str, voxel_mm: float | None = None) -> Preprocessing:
+    """Box and intensity steps of a preset, the same for all methods, so that they share cached crops.
+
+    :param voxel_mm: other voxels for the same box.
+    """
+    from CHMFLPredictorLib.network.presets import PRESETS
+
+    chosen = PRESETS[preset].preprocessing
+    return chosen if voxel_mm is None else with_voxels(chosen, voxel_mm)
 
 
 def labels_of(cases: list[Case]) -> np.ndarray:

@@ -44,7 +44,7 @@ class MaskHmfl(NetworkMethod):
     def training_config(self):
         """One stage; the rate that suits a segmentation of many voxels is too fast for 40 labels."""
         config = jointly(super().training_config())
-        asked = "learning_rate" in self.settings.options
+        asked = self.options.learning_rate is not None
         return config if asked else replace(config, learning_rate=min(config.learning_rate, 1e-3))
 
 
@@ -64,7 +64,7 @@ class WeightedChmfl(NetworkMethod):
     """
 
     GROUP = "Figure 5"
-    OPTIONS = NetworkMethod.OPTIONS - {"w"}
+    UNREAD = frozenset({"w"})
     OPEN = (
         "Fig. 5 is a curve without numbers, best at 0.5; its steps are not given: here 0, 0.25, 0.5, 0.75 and 1, and "
         "any other weight by name ('CHMFL w=0.3'). In 'compact' these rows train both terms of Eq. 1 at once, on the "

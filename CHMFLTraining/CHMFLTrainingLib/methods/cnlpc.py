@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..cohort.crops import MARGIN
 from ..training.recipes import Plan
-from ..training.settings import option
-from .hybrids import HybridMethod, preprocessing_of
+from .hybrids import HybridMethod, HybridOptions
+from .options import choice
 
 HU_RANGE = (-500.0, 500.0)
 LOG_SUV_MOST = np.log1p(50.0)
 CHANNELS = {"ct": ("ct",), "pet": ("pet",), "pet_ct": ("pet", "ct")}
+
+
+@dataclass(frozen=True)
+class CNLPCOptions(HybridOptions):
+    """Those of the hybrids, and what the network sees."""
+
+    modality: str = choice(*CHANNELS, default="ct")
 
 
 class CNLPC(HybridMethod):
@@ -33,7 +42,7 @@ class CNLPC(HybridMethod):
         "voxels instead of the CT's. The option modality (ct, pet, pet_ct) is ours; ct is the source's. The threshold "
         "is 0.5."
     )
-    OPTIONS = HybridMethod.OPTIONS | {"modality"}
+    Options = CNLPCOptions
     NEEDS = frozenset({"ct", "mask"})
     PLANS = {
         "paper": Plan(epochs=100, batch_size=32, width=64),
@@ -44,15 +53,15 @@ class CNLPC(HybridMethod):
     def _build(self):
         from ..networks.hybrid import SliceNetwork
 
-        width, side = self.plan.width, min(preprocessing_of(self.settings).size_voxels[:2])
+        width, side = self.plan.width, min(self.preprocessing.size_voxels[:2])
         return SliceNetwork(side, len(self._channels()), (width, 2 * width, 4 * width), (4 * width, 2 * width))
 
     def _channels(self) -> tuple[str, ...]:
-        return CHANNELS[option(self.settings, "modality", "ct", CHANNELS)]
+        return CHANNELS[self.options.modality]
 
     def _prepared(self, case, features) -> np.ndarray:
         """The tumor in its largest slice, zero outside, with the crop's margin: float32 (channels, X, Y)."""
-        crop = case.crop(preprocessing_of(self.settings))
+        crop = case.crop(self.preprocessing)
         tumor = crop.mask > 0
         place = int(np.argmax(tumor[:, :, MARGIN:-MARGIN].sum((0, 1)))) + MARGIN
         hu = (np.clip(crop.hu[:, :, place].astype(np.float32), *HU_RANGE) - HU_RANGE[0]) / (HU_RANGE[1] - HU_RANGE[0])

@@ -5,15 +5,17 @@ method that is one network trained by :class:`..training.convnet_training.ConvNe
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..training.recipes import PLAIN, CnnRecipe, recipe_of, voxel_option, with_voxels
+from ..training.recipes import PLAIN, CnnRecipe
 from ..training.settings import Settings
-from .base import Method, labels_of
+from .base import Method, labels_of, preprocessing_of
 from .network_method import PENG
+from .options import TrainedOptions, numeric
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.network.preprocessing import Preprocessing
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from ..cohort.cases import Case
     from ..cohort.crops import Crop
 
-OPTIONS = frozenset({"epochs", "batch_size", "learning_rate", "weight_decay", "voxel_mm"})
 CHANNELS = ("pet", "ct")  # of a crop's inputs
 SLICE_STEP_MM = 12.0
 SHIFT_MM = 8.0  # random shift of the box in training; as many voxels as the paper's box has margin at 1 mm
@@ -46,12 +47,19 @@ _PLAIN = (
 )
 
 
+@dataclass(frozen=True)
+class ConvNetOptions(TrainedOptions):
+    """Options of the CNNs, of the same names as in :class:`..training.recipes.Recipe`; other voxels fill the same box.
+
+    :param slices: axial slices of a patient (2D).
+    """
+
+    weight_decay: float | None = numeric(float, 0, 1e6)
+    slices: int | None = numeric(int, 1, 1e3)
+
+
 class ConvNet(Method):
     """A method that is one trained CNN on the box around the tumor.
-
-    Options: ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``; ``voxel_mm`` (coarser voxels, same box);
-    ``slices`` (2D); ``width`` (ResNets from scratch: share of the channels); ``w`` (CHMFL + ResNet); ``weights``
-    (pretrained: a file, or a folder of them).
 
     :cvar MODALITIES: of "pet" and "ct", in the order of the network's branches.
     :cvar DIMENSIONS: 2: axial slices; 3: the box.
@@ -60,13 +68,13 @@ class ConvNet(Method):
 
     GROUP = "Table II"
     SOURCE = f"{PENG}; layers after its Table SI"
+    Options = ConvNetOptions
     MODALITIES: ClassVar[tuple[str, ...]] = CHANNELS
     DIMENSIONS: ClassVar[int] = 2
     RECIPES: ClassVar[dict[str, CnnRecipe]] = PLAIN
 
     def __init_subclass__(cls, **words):
         super().__init_subclass__(**words)
-        cls.OPTIONS = OPTIONS if cls.DIMENSIONS == 3 else OPTIONS | {"slices"}
         cls.NEEDS_TO_PREDICT = frozenset(cls.MODALITIES)
         cls.NEEDS = cls.NEEDS_TO_PREDICT | {"mask"}  # it places the box
 
@@ -76,22 +84,13 @@ class ConvNet(Method):
 
     @property
     def recipe(self) -> CnnRecipe:
-        """How this run trains: the preset's recipe, changed by the run's options.
-
-        :raises BadInput: ``method_option``.
-        """
-        return recipe_of(self.settings, self.RECIPES)
+        """How this run trains: the preset's recipe, changed by the run's options."""
+        return replace(self.RECIPES[self.settings.preset], **self.options.given(CnnRecipe))
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Box and intensity steps of the preset, the same as CHMFL's, so that all share cached crops.
-
-        :raises BadInput: ``method_option``.
-        """
-        from CHMFLPredictorLib.network.presets import PRESETS
-
-        chosen = PRESETS[self.settings.preset].preprocessing
-        return with_voxels(chosen, voxel_option(self.settings, chosen.voxel_mm))
+        """Box and intensity steps: the preset's, or in the voxels that were asked for."""
+        return preprocessing_of(self.settings.preset, self.options.voxel_mm)
 
     def prepare(self, case: Case) -> None:
         """Resample the patient's box."""
@@ -100,7 +99,7 @@ class ConvNet(Method):
     def fit(self, cases: list[Case], folder: Path, on_progress: Callable[[dict], None] | None = None) -> None:
         """Train, or go on from the checkpoint in ``folder``; history.csv lies beside it.
 
-        :raises BadInput: what reading the patients raises, ``method_option``, ``checkpoint_damaged``,
+        :raises BadInput: what reading the patients raises, ``checkpoint_damaged``,
             ``checkpoint_other``, ``weights_*``.
         """
         from ..training.convnet_training import ConvNetTraining, seeded
@@ -217,6 +216,7 @@ def _row(dimensions: int, modalities: tuple[str, ...]) -> type[PlainCNN]:
         "OPEN": _PLAIN + (OPEN_SLICES if dimensions == 2 else "") + OPEN_COMMON,
         "MODALITIES": modalities,
         "DIMENSIONS": dimensions,
+        "UNREAD": frozenset({"slices"} if dimensions == 3 else ()),
     }
     return type("Cnn", (PlainCNN,), fields)
 

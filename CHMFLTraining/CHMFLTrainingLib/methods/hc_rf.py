@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,18 +14,26 @@ from ..features.forest import Forest
 from ..features.radiomics import MODALITIES, RADIOMICS_PRESETS, case_features, feature_table
 from ..features.selection import Selection
 from .base import Method, labels_of
+from .options import Options, numeric, several, table
 
 TREES = {"paper": 500, "compact": 500, "smoke": 100}
 FEATURES = 20
 FOREST_FILE = "forest.npz"
 
 
-class HcRf(Method):
-    """IBSI features, univariate selection without copies, 500 trees.
-
-    Options: ``features`` (how many are kept), ``modalities`` (["pet", "ct"]), ``radiomics`` (fields of
-    :class:`..features.radiomics.RadiomicsSettings`).
+@dataclass(frozen=True)
+class HcRfOptions(Options):
+    """:param features: how many are kept.
+    :param radiomics: fields of :class:`..features.radiomics.RadiomicsSettings`.
     """
+
+    features: int = numeric(int, 1, 1e4, default=FEATURES)
+    modalities: tuple[str, ...] = several(*MODALITIES, default=MODALITIES)
+    radiomics: Mapping[str, Any] = table()
+
+
+class HcRf(Method):
+    """IBSI features, univariate selection without copies, 500 trees."""
 
     NAME = "HC + RF"
     SOURCE = (
@@ -39,29 +49,27 @@ class HcRf(Method):
         "kept that are no copies (absolute Spearman above 0.9); 500 trees (smoke: 100), leaves of at least 2 patients, "
         "outcomes of equal weight, threshold 0.5. These numbers were fixed beforehand, not tuned."
     )
-    OPTIONS = frozenset({"radiomics", "modalities", "features"})
+    Options = HcRfOptions
     NEEDS = frozenset({"pet", "ct", "mask"})
 
     def __init__(self, settings):
         super().__init__(settings)
         changes = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in settings.options.get("radiomics", {}).items()
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.options.radiomics.items()
         }
         self.radiomics = replace(RADIOMICS_PRESETS[settings.preset], **changes)
-        self.modalities = tuple(settings.options.get("modalities", MODALITIES))
         self.selection: Selection | None = None
         self.forest: Forest | None = None
 
     def prepare(self, case: Case) -> None:
         """Compute the patient's features."""
-        case_features(case, self.radiomics, self.modalities)
+        case_features(case, self.radiomics, self.options.modalities)
 
     def fit(self, cases: list[Case], folder: Path, on_progress=None) -> None:
         """Select features and grow the forest; seconds, so nothing is kept for a resume."""
         labels = labels_of(cases)
-        names, values = feature_table(cases, self.radiomics, self.modalities)
-        self.selection = Selection.fit(names, values, labels, int(self.settings.options.get("features", FEATURES)))
+        names, values = feature_table(cases, self.radiomics, self.options.modalities)
+        self.selection = Selection.fit(names, values, labels, self.options.features)
         self.forest = Forest.fit(
             self.selection.apply(names, values),
             labels,
@@ -77,7 +85,7 @@ class HcRf(Method):
         """Risk of the event, (n,)."""
         if self.forest is None:
             raise ValueError(f"{self.NAME} is not fitted")
-        return self.forest.predict(self.selection.apply(*feature_table(cases, self.radiomics, self.modalities)))
+        return self.forest.predict(self.selection.apply(*feature_table(cases, self.radiomics, self.options.modalities)))
 
     def state(self, folder: Path) -> dict:
         """The selection; the trees lie beside it."""

@@ -6,31 +6,30 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.files import write_bytes
 
-from ..training.recipes import PLAN_OPTIONS, Plan, plan_of, voxel_option, with_voxels
-from ..training.settings import Settings
-from .base import Method, labels_of
+from ..training.recipes import Plan
+from .base import Method, labels_of, preprocessing_of
+from .options import TrainedOptions, numeric
 
 WEIGHTS, SCALING = "network.safetensors", "features.npz"
 LIMIT = 5.0  # standard deviations; a test patient far outside the training patients must not outshout everything
 
 
-def preprocessing_of(settings: Settings):
-    """Box and intensity steps of the run's preset, the same for all methods, so that they share cached crops; in other
-    voxels where the option ``voxel_mm`` says so.
+@dataclass(frozen=True)
+class HybridOptions(TrainedOptions):
+    """Options of the hybrids, of the same names as in :class:`..training.recipes.Plan`; other voxels fill the same box.
 
-    :raises BadInput: ``method_option``.
+    :param width: channels of the network's first convolution.
     """
-    from CHMFLPredictorLib.network.presets import PRESETS
 
-    chosen = PRESETS[settings.preset].preprocessing
-    return with_voxels(chosen, voxel_option(settings, chosen.voxel_mm)) if "voxel_mm" in settings.options else chosen
+    weight_decay: float | None = numeric(float, 0, 1e6)
+    width: int | None = numeric(int, 1, 1e4)
 
 
 def box_view(crop, preprocessing, random: np.random.Generator | None, limits=None):
@@ -132,19 +131,24 @@ class HybridMethod(Method):
     ``_build``, ``_prepared`` (once a patient) and ``_view`` (at each step).
     """
 
-    OPTIONS = frozenset(PLAN_OPTIONS) | {"voxel_mm"}
+    Options = HybridOptions
     PLANS: dict[str, Plan] = {}
     FEATURES = False
     scaling: FeatureScaling | None = None
 
     @property
     def plan(self) -> Plan:
-        """How the network of this run is trained."""
-        return plan_of(self.settings, self.PLANS)
+        """How the network of this run is trained: the preset's plan, changed by the run's options."""
+        return replace(self.PLANS[self.settings.preset], **self.options.given(Plan))
+
+    @property
+    def preprocessing(self):
+        """Box and intensity steps: the preset's, or in the voxels that were asked for."""
+        return preprocessing_of(self.settings.preset, self.options.voxel_mm)
 
     def prepare(self, case) -> None:
         """Fill the cache: the crop and, where they are used, the hand-crafted features."""
-        case.crop(preprocessing_of(self.settings))
+        case.crop(self.preprocessing)
         if self.FEATURES:
             hand_crafted([case], self.settings.preset)
 

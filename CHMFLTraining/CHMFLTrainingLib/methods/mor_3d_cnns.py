@@ -9,7 +9,7 @@ import numpy as np
 from ..features.many_objective import ManyObjectiveModel, SearchConfig, evidential_reasoning, fit_many_objective
 from ..training.recipes import Plan
 from .base import labels_of
-from .hybrids import FeatureScaling, HybridMethod, box_view, hand_crafted, preprocessing_of
+from .hybrids import FeatureScaling, HybridMethod, box_view, hand_crafted
 from .hybrids import load_arrays as _load
 from .hybrids import save_arrays as _save
 
@@ -95,7 +95,7 @@ class MOR3DCNNs(HybridMethod):
         return VolumeNetwork((width, 2 * width, 4 * width), 1 if paper else 2, 256 if paper else 32)
 
     def _prepared(self, case, features):
-        return case.crop(preprocessing_of(self.settings))
+        return case.crop(self.preprocessing)
 
     def _view(self, prepared, random: np.random.Generator | None) -> tuple[np.ndarray]:
-        return (box_view(prepared, preprocessing_of(self.settings), random)[0],)
+        return (box_view(prepared, self.preprocessing, random)[0],)

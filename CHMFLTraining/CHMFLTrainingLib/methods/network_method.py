@@ -7,16 +7,17 @@ A method here is a change of the network's configuration; training is
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from CHMFLPredictorLib.errors import BadInput, MissingModel
+from CHMFLPredictorLib.errors import MissingModel
 from CHMFLPredictorLib.files import write_bytes
 from CHMFLPredictorLib.model.calibration import sigmoid
 
 from .base import Method, labels_of
+from .options import TrainedOptions, numeric
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.network.chmfl import NetworkConfig
@@ -42,16 +43,25 @@ OPEN = (
 WEIGHTS_FILE = "weights.safetensors"
 JOBS_A_SEED = 1000
 MEASUREMENTS_BESIDE = 0.5  # weight of volume and SUVmax where a compact network is trained in one stage
-_COUNTS = ("epochs", "batch_size", "validation", "patience")
+
+
+@dataclass(frozen=True)
+class NetworkOptions(TrainedOptions):
+    """Options of the networks of the paper's family.
+
+    :param validation: :param patience: as in :class:`..training.config.TrainingConfig`.
+    :param w: weight of the segmentation in Eq. 1, with both losses trained at once; the rows of Fig. 5 have their own.
+    :param inner_folds: joint training only: that many networks more, for the calibration.
+    """
+
+    validation: int | None = numeric(int, 0, 1e3)
+    patience: int | None = numeric(int, 0, 1e6)
+    w: float | None = numeric(float, 0, 1)
+    inner_folds: int | None = numeric(int, 0, 1e3)
 
 
 class NetworkMethod(Method):
     """A method that is a network trained by :class:`..training.fold_training.FoldTraining`.
-
-    Options: ``epochs``, ``batch_size``, ``learning_rate``, ``validation``, ``patience`` (as in
-    :class:`..training.config.TrainingConfig`), ``voxel_mm``, ``w`` (weight of the segmentation in Eq. 1, with both
-    losses trained at once; the rows of Fig. 5 have their own), ``inner_folds`` (joint training only: that many networks
-    more, for the calibration).
 
     :cvar NETWORK: fields of the network's configuration that differ from the preset's.
     :cvar W: weight of the segmentation in Eq. 1, which no option overrides; None for the preset's or the option's.
@@ -60,7 +70,7 @@ class NetworkMethod(Method):
     SOURCE = PENG
     OPEN = OPEN
     NEEDS_TO_PREDICT = frozenset({"pet", "ct"})
-    OPTIONS = frozenset({*_COUNTS, "learning_rate", "voxel_mm", "w", "inner_folds"})
+    Options = NetworkOptions
     NETWORK: ClassVar[dict] = {}
     W: ClassVar[float | None] = None
 
@@ -76,7 +86,7 @@ class NetworkMethod(Method):
 
         if self._fitted_preset is not None:
             return self._fitted_preset
-        chosen, voxel_mm = PRESETS[self.settings.preset], self._option("voxel_mm", float, 0.1)
+        chosen, voxel_mm = PRESETS[self.settings.preset], self.options.voxel_mm
         preprocessing = replace(chosen.preprocessing, **({} if voxel_mm is None else {"voxel_mm": voxel_mm}))
         network = replace(chosen.network, **self.NETWORK)
         if self._weight() == 0:  # nothing would train the decoder: its segmentation would be noise
@@ -84,16 +94,14 @@ class NetworkMethod(Method):
         return Preset(network, preprocessing)
 
     def training_config(self) -> TrainingConfig:
-        """How the network is trained. BadInput method_option where an option is no number or out of range."""
-        from ..training.config import TRAINING_PRESETS
+        """How the network is trained."""
+        from ..training.config import TRAINING_PRESETS, TrainingConfig
 
         config, w = TRAINING_PRESETS[self.settings.preset], self._weight()
         if w is not None:
             config = jointly(config)
             config = replace(config, loss=replace(config.loss, w=w))
-        changes = {name: self._option(name, int, 0 if name in _COUNTS[2:] else 1) for name in _COUNTS}
-        changes["learning_rate"] = self._option("learning_rate", float, 1e-9)
-        return replace(config, **{name: value for name, value in changes.items() if value is not None})
+        return replace(config, **self.options.given(TrainingConfig))
 
     def build(self, config: NetworkConfig):
         """An untrained network."""
@@ -240,22 +248,11 @@ class NetworkMethod(Method):
 
     def _weight(self) -> float | None:
         """The weight w of Eq. 1 that is asked for: a row's own, which no option overrides, or the option's."""
-        return self._option("w", float, 0.0, 1.0) if self.W is None else self.W
+        return self.options.w if self.W is None else self.W
 
     def _inner_folds(self) -> int:
         staged = self.training_config().head is not None
-        return 0 if staged else self._option("inner_folds", int, 0) or 0
-
-    def _option(self, name: str, kind: type, least: float, most: float = float("inf")):
-        value = self.settings.options.get(name)
-        if value is None:
-            return None
-        number = isinstance(value, int | float) and not isinstance(value, bool) and kind(value) == value
-        if not number or not least <= value <= most:
-            what = "a whole number" if kind is int else "a number"
-            text = f"The option {name} of {self.NAME} is {value!r}; it must be {what} from {least:g} to {most:g}."
-            raise BadInput("method_option", text, "Change the option, or leave it out for the preset's value.")
-        return kind(value)
+        return 0 if staged else self.options.inner_folds or 0
 
 
 class _Progress:

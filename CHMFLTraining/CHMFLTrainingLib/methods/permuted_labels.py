@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
 
 from ..cohort.cases import Case
 from .base import Method, labels_of
+from .options import Options, string, table
 
 OF = "HC + RF"
+
+
+@dataclass(frozen=True)
+class PermutedOptions(Options):
+    """:param of: the other method's name. :param options: its own."""
+
+    of: str = string(default=OF)
+    options: Mapping[str, Any] = table()
 
 
 class PermutedLabels(Method):
@@ -30,11 +41,11 @@ class PermutedLabels(Method):
         "(its sign alone decides): read the mean over folds and repeats."
     )
 
-    OPTIONS = frozenset({"of", "options"})
+    Options = PermutedOptions
 
     def __init__(self, settings):
         super().__init__(settings)
-        self.inner = self._inner_class()(replace(settings, options=dict(settings.options.get("options", {}))))
+        self.inner = self._inner_class()(replace(settings, options=self.options.options))
 
     def check_inputs(self, cases: list[Case]) -> None:
         """What the other method needs."""
@@ -70,7 +81,7 @@ class PermutedLabels(Method):
     def _inner_class(self) -> type[Method]:
         from .registry import find
 
-        found = find(str(self.settings.options.get("of", OF)))
+        found = find(self.options.of)
         if len(found) != 1 or found[0] is type(self):
             text = "The permuted-label control needs one other method."
             raise BadInput("permuted_of", text, "Name one row in the option 'of', e.g. 'Volume + SUVmax'.")

@@ -4,13 +4,15 @@ from ImageNet's weights.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ..training.recipes import RESNET
-from .cnns import OPEN_COMMON, OPEN_SLICES, ConvNet
+from .cnns import OPEN_COMMON, OPEN_SLICES, ConvNet, ConvNetOptions
 from .network_method import PENG
+from .options import numeric, string
 
 if TYPE_CHECKING:
     from ..cohort.cases import Case
@@ -29,6 +31,19 @@ _OPEN_PRETRAINED = (
 )
 
 
+@dataclass(frozen=True)
+class ResNetOptions(ConvNetOptions):
+    """Options of the ResNets.
+
+    :param width: share of the channels, from scratch. :param weights: pretrained: a file, or a folder of them.
+    :param w: CHMFL + ResNet: weight of the segmentation in Eq. 1.
+    """
+
+    width: float | None = numeric(float, 1 / 64, 1)
+    weights: str | None = string()
+    w: float | None = numeric(float, 0, 1)
+
+
 class ResNetPETCT(ConvNet):
     """A 2D ResNet a modality (Table SII).
 
@@ -42,14 +57,12 @@ class ResNetPETCT(ConvNet):
         + OPEN_SLICES
         + OPEN_COMMON
     )
+    Options = ResNetOptions
+    UNREAD = frozenset({"w"})
     RECIPES = RESNET
     NAMED: ClassVar[str] = "ResNet{}-PET-CT"
     DEPTH: ClassVar[int] = 18
     PRETRAINED: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **words):
-        super().__init_subclass__(**words)
-        cls.OPTIONS |= {"weights" if cls.PRETRAINED else "width"}
 
     def _build(self):
         from ..networks.resnets import ResNetClassifier
@@ -61,7 +74,7 @@ class ResNetPETCT(ConvNet):
             return super()._initial()
         from ..networks.pretrained import resnet_weights, width_of
 
-        weights = resnet_weights(self.DEPTH, self.settings.options)
+        weights = resnet_weights(self.DEPTH, {"weights": self.options.weights})
         self.width = width_of(weights)
         network = self._build()
         for branch in (network.pet, network.ct):
@@ -82,11 +95,8 @@ class CHMFLResNet(ResNetPETCT):
         "trained on are left to "
         "what was learned there. " + OPEN_SLICES + OPEN_COMMON
     )
+    UNREAD = frozenset()
     NAMED = "CHMFL + ResNet{}"
-
-    def __init_subclass__(cls, **words):
-        super().__init_subclass__(**words)
-        cls.OPTIONS |= {"w"}
 
     def _build(self):
         from CHMFLPredictorLib.network.presets import PRESETS
@@ -116,6 +126,7 @@ def _row(base: type[ResNetPETCT], depth: int, pretrained: bool) -> type[ResNetPE
         "OPEN": base.OPEN + (_OPEN_PRETRAINED if pretrained else ""),
         "DEPTH": depth,
         "PRETRAINED": pretrained,
+        "UNREAD": base.UNREAD | {"width" if pretrained else "weights"},
     }
     return type(base.__name__, (base,), fields)
 

@@ -7,6 +7,7 @@ Gaps, scaling, coefficients and the threshold come from the training patients on
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from CHMFLPredictorLib.tumor import location
 from ..cohort.cases import Case
 from ..features.radiomics import measured
 from .base import Method, labels_of
+from .options import Options, several
 
 # the paper's box, 112 x 112 x 144 mm, at about the PET's own resolution
 BOX = Preprocessing(voxel_mm=4.0, size_voxels=(28, 28, 36), pet=ChannelSteps(), ct=ChannelSteps())
@@ -167,6 +169,13 @@ class Uptake(LogisticMethod):
         return case.features(f"uptake 1 {BOX.voxel_mm} {BOX.size_voxels} {baseline.SUV_CUT}", _uptake)
 
 
+@dataclass(frozen=True)
+class ClinicalOptions(Options):
+    """:param columns: those of the cohort that are read, where it has them."""
+
+    columns: tuple[str, ...] = several(default=COLUMNS)
+
+
 class Clinical(LogisticMethod):
     """On clinical columns; words become one column a value seen in at least two training
     patients.
@@ -185,13 +194,12 @@ class Clinical(LogisticMethod):
         "'columns'. Treatment and everything that follows the outcome is refused: chemotherapy is given to those whose "
         "disease spreads, and would pass for a predictor."
     )
-    OPTIONS = frozenset({"columns"})
+    Options = ClinicalOptions
     NEEDS = frozenset({"clinical"})
 
     def __init__(self, settings):
         super().__init__(settings)
-        self.columns = tuple(settings.options.get("columns") or COLUMNS)
-        forbidden = [name for name in self.columns if FORBIDDEN.search(name)]
+        forbidden = [name for name in self.options.columns if FORBIDDEN.search(name)]
         if forbidden:
             text = f"{', '.join(forbidden)} cannot predict: it is known only after the decision, or is the outcome."
             raise BadInput("clinical_column_forbidden", text, "Name columns that are known before treatment.")
@@ -206,7 +214,7 @@ class Clinical(LogisticMethod):
         :raises BadInput: clinical_columns_missing.
         """
         self.values = {}
-        for name in self.columns:
+        for name in self.options.columns:
             known = [word for word in (_word(case, name) for case in cases) if word]
             if not known:
                 continue
@@ -216,7 +224,7 @@ class Clinical(LogisticMethod):
                 frequent = sorted({word for word in known if known.count(word) > 1})
                 self.values |= {name: frequent} if frequent else {}
         if not self.values:
-            text = f"The cohort has none of the columns {', '.join(self.columns)}."
+            text = f"The cohort has none of the columns {', '.join(self.options.columns)}."
             raise BadInput("clinical_columns_missing", text, "Add one to the cohort, or leave the method out.")
 
     def numbers(self, case: Case) -> dict[str, float]:

@@ -4,7 +4,7 @@ tumor, and on CHMFL's features, the paper's own future work.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,25 @@ from ..networks.cox_head import CoxHead
 from ..statistics.survival import CoxModel, fit_cox, kaplan_meier, median_follow_up
 from .base import Method
 from .hybrids import load_arrays, save_arrays
-from .network_method import PENG, NetworkMethod
+from .network_method import PENG, NetworkMethod, NetworkOptions
+from .options import Options, numeric
 from .simple import log_or_nan
 
 HEAD_FILE = "cox_head.npz"
 RIDGE = 1.0  # as strong as the ridge of the logistic methods (C = 1)
 _MODEL = ("beta", "covariance", "times", "cumulative_hazard")
+
+
+@dataclass(frozen=True)
+class CoxOptions(Options):
+    """:param horizon: the time for which the risk is given, in the cohort's unit."""
+
+    horizon: float | None = numeric(float, 0, 1e6)
+
+
+@dataclass(frozen=True)
+class CoxNetworkOptions(NetworkOptions, CoxOptions):
+    """Those of the network and those of Cox's model."""
 
 
 class CoxMethod(Method):
@@ -33,7 +46,7 @@ class CoxMethod(Method):
     events is the logistic methods'. Training patients without time and event are left out.
     """
 
-    OPTIONS = frozenset({"horizon"})
+    Options = CoxOptions
 
     def __init__(self, settings):
         super().__init__(settings)
@@ -64,7 +77,7 @@ class CoxMethod(Method):
         values = np.where(np.isfinite(values), values, self.median)
         self.mean, spread = values.mean(axis=0), values.std(axis=0)
         self.scale = np.where(spread > 1e-9, spread, 1.0)
-        self.horizon = horizon_of(self.settings.options, time, event)
+        self.horizon = horizon_of(self.options.horizon, time, event)
         self.model = fit_cox((values - self.mean) / self.scale, time, event, RIDGE)
         self.threshold = share_by(self.horizon, time, event)
         if on_progress:
@@ -133,7 +146,8 @@ class ChmflCox(NetworkMethod):
         "10 000 chosen by the cross-validated partial likelihood inside the training patients. Baseline hazard and "
         "slope are fitted to scores of patients whom a head did not see."
     )
-    OPTIONS = NetworkMethod.OPTIONS - {"w", "inner_folds"} | {"horizon"}
+    Options = CoxNetworkOptions
+    UNREAD = frozenset({"w", "inner_folds"})
 
     relevance = Method.relevance  # the maps are of the binary head, whose word this is not
 
@@ -157,7 +171,7 @@ class ChmflCox(NetworkMethod):
         :raises BadInput: time_missing, horizon, survival_no_event, and what reading the patients raises.
         """
         followed, time, event = followed_up(cases, self.NAME)
-        self.horizon = horizon_of(self.settings.options, time, event)
+        self.horizon = horizon_of(self.options.horizon, time, event)
         self._outcome = {case.patient_id: row for case, *row in zip(followed, time, event, strict=True)}
         super().fit(followed, folder, on_progress)
         self.threshold = share_by(self.horizon, time, event)
@@ -210,13 +224,13 @@ def followed_up(cases: list[Case], name: str) -> tuple[list[Case], np.ndarray, n
     return found, *(np.array([getattr(case, what) for case in found], float) for what in ("time", "event"))
 
 
-def horizon_of(options: dict, time: np.ndarray, event: np.ndarray) -> float:
-    """The time for which the risk is given: the option ``horizon``, else the median follow-up of training patients.
+def horizon_of(wanted: float | None, time: np.ndarray, event: np.ndarray) -> float:
+    """The time for which the risk is given.
 
+    :param wanted: the option ``horizon``; None for the median follow-up of the training patients.
     :raises BadInput: horizon.
     """
-    wanted = options.get("horizon")
-    horizon = median_follow_up(time, event) if wanted is None else float(wanted)
+    horizon = median_follow_up(time, event) if wanted is None else wanted
     if event.any() and not horizon >= time[event > 0].min():
         text = f"No training patient had the event by the horizon {horizon:g}."
         raise BadInput("horizon", text, "Give a later one in the option 'horizon' (unit of the column time).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..training.recipes import Plan
-from .hybrids import HybridMethod, box_view, preprocessing_of
+from .hybrids import HybridMethod, box_view
 
 
 class ThreeDMCL(HybridMethod):
@@ -27,7 +27,7 @@ class ThreeDMCL(HybridMethod):
         "its own, and the two vectors meet in a fully connected layer: 'iteratively' is read as training all of it "
         "together, step by step. Cross-entropy and Adam as in section II.E; the threshold is 0.5."
     )
-    OPTIONS = HybridMethod.OPTIONS - {"voxel_mm"}  # its branches halve the box four times: few sizes would do
+    UNREAD = frozenset({"voxel_mm"})  # its branches halve the box four times: few sizes would do
     NEEDS = frozenset({"pet", "ct", "mask"})
     FEATURES = True
     PLANS = {
@@ -42,14 +42,14 @@ class ThreeDMCL(HybridMethod):
         from ..networks.hybrid import CollaborativeNetwork
 
         channels = tuple(self.plan.width * factor for factor in (1, 2, 4, 8, 16))
-        config = NetworkConfig(preprocessing_of(self.settings).size_voxels, channels=channels)
+        config = NetworkConfig(self.preprocessing.size_voxels, channels=channels)
         hidden = (256, 256, 64) if self.settings.preset == "paper" else (32, 32, 16)
         return CollaborativeNetwork(config, len(self.scaling.names), hidden)
 
     def _prepared(self, case, features: np.ndarray):
-        return case.crop(preprocessing_of(self.settings)), features
+        return case.crop(self.preprocessing), features
 
     def _view(self, prepared, random: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
         crop, features = prepared
-        inputs, mask = box_view(crop, preprocessing_of(self.settings), random)
+        inputs, mask = box_view(crop, self.preprocessing, random)
         return inputs * (mask > 0), features

@@ -25,7 +25,7 @@ class VNet(NetworkMethod):
         "curve of log(1 + TLG) of the segmentation, fitted to the training patients, whom the network has seen (their "
         "segmentations are somewhat better than those of new patients). Threshold 0.5, fixed."
     )
-    OPTIONS = NetworkMethod.OPTIONS - {"w"}
+    UNREAD = frozenset({"w"})
 
     # no head whose features could be shown; the risk comes from the segmentation, which can be shown itself
     embedding, relevance = Method.embedding, Method.relevance

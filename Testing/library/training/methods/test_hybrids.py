@@ -194,13 +194,13 @@ def test_options_that_make_no_sense_are_refused(cohort, tmp_path, options):
 
 @pytest.mark.parametrize("name", ["CNLPC", "MOR + 3D CNNs"])
 def test_the_box_may_have_larger_voxels(name):
-    plain, coarse = (hybrids.preprocessing_of(method_of(name, **more).settings) for more in ({}, {"voxel_mm": 12}))
+    plain, coarse = (method_of(name, **more).preprocessing for more in ({}, {"voxel_mm": 12}))
     assert coarse.size_mm == plain.size_mm and coarse.size_voxels == tuple(n // 2 for n in plain.size_voxels)
 
 
 def test_cnlpc_sees_the_largest_slice_of_the_tumor_only(cohort):
     case, method = cohort[0][0], method_of("CNLPC", modality="pet_ct")
-    crop = case.crop(hybrids.preprocessing_of(method.settings))
+    crop = case.crop(method.preprocessing)
     (view,) = method._view(method._prepared(case, None), None)
     areas = (crop.mask > 0).sum((0, 1))
     assert view.shape == (2, 32, 32) and view.min() >= 0 and view.max() <= 1
@@ -213,7 +213,7 @@ def test_cnlpc_sees_the_largest_slice_of_the_tumor_only(cohort):
 def test_three_d_mcl_sees_nothing_outside_the_mask(cohort):
     method = method_of("3DMCL")
     case = cohort[0][0]
-    crop = case.crop(hybrids.preprocessing_of(method.settings))
+    crop = case.crop(method.preprocessing)
     for random in (None, np.random.default_rng(1)):
         view, features = method._view((crop, np.zeros(3, np.float32)), random)
         inside = (view != 0).any(0).sum()

@@ -95,6 +95,41 @@ def test_rows_read_the_options_that_change_them():
     assert not options["TLG"]
 
 
+@pytest.mark.parametrize("name", ["CHMFL", "3D-CNN-PET", "CHMFL + ResNet18", "3DMCL"])
+@pytest.mark.parametrize("value", [0, 1.5, "4", True, float("inf"), [3]])
+def test_an_impossible_option_is_refused_as_the_method_is_made(name, value):
+    with pytest.raises(BadInput) as refused:
+        method(name)(replace(SMOKE, options={"epochs": value}))
+    assert refused.value.code == "method_option"
+    assert f"epochs of {name} is {value!r}; it must be a whole number from 1 to 1e+06" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("HC + RF", {"modalities": ["mr"]}),
+        ("HC + RF", {"radiomics": "texture"}),
+        ("CNLPC", {"modality": "mr"}),
+        ("Clinical", {"columns": []}),
+        ("Permuted labels", {"of": 3}),
+        ("Cox volume + SUVmax", {"horizon": "late"}),
+        ("ResNet18-PET-CT (pretrained)", {"weights": 18}),
+    ],
+)
+def test_options_of_other_kinds_are_held_to_theirs(name, options):
+    with pytest.raises(BadInput) as refused:
+        method(name)(replace(SMOKE, options=options))
+    assert refused.value.code == "method_option" and next(iter(options)) in refused.value.message
+
+
+def test_options_of_other_methods_are_passed_over():
+    """An option of all methods of a run reaches those too that do not read it."""
+    read = method("CHMFL w=0.5")(replace(SMOKE, options={"epochs": 3, "w": "of others", "columns": 1})).options
+    assert (read.epochs, read.w, read.patience) == (3, None, None)
+    assert method("Clinical")(replace(SMOKE, options={"columns": "age, grade"})).options.columns == ("age", "grade")
+    assert method("HC + RF")(SMOKE).options.features == 20
+
+
 def test_methods_come_in_the_order_of_the_tables():
     found = list(registry.all_methods().values())
     assert [GROUPS.index(one.GROUP) for one in found] == sorted(GROUPS.index(one.GROUP) for one in found)
