@@ -35,22 +35,3 @@ class Settings:
     def random(self, *stream: int) -> np.random.Generator:
         """A generator that follows from the seed; another ``stream`` gives independent numbers."""
         return np.random.default_rng([self.seed, *stream])
-
-
-def option(settings: Settings, name: str, default, choices=()):
-    """An option of the run as the default's type; numbers must be positive, or zero where the default is.
-
-    :param choices: what is allowed; empty for anything.
-    :raises BadInput: ``method_option``.
-    """
-    value = settings.options.get(name, default)
-    try:
-        value = type(default)(value)
-        if not isinstance(value, str) and (value < 0 or (value == 0 and default)):
-            raise ValueError("it must be positive")
-        if choices and value not in choices:
-            raise ValueError(f"it must be one of {', '.join(choices)}")
-    except (TypeError, ValueError) as error:
-        text = f"The option {name} cannot be {settings.options[name]!r}: {error}."
-        raise BadInput("method_option", text, f"Leave it out ({default}), or give another value.") from error
-    return value
