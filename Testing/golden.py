@@ -197,9 +197,9 @@ def make_inputs(tree: Path, work: Path) -> None:
     Runs in a process of its own, whose path leads to the tree's packages.
     """
     import_module(_module(tree / "CHMFLPredictor", "phantom.py")).write_phantom(work / "phantom")
-    made = _module(tree / "Testing", "planted.py")
-    sys.path.insert(0, str(tree / "Testing"))
-    cases = import_module(made).planted_cases(COHORT, True, 0, work)
+    sys.path.insert(0, str(tree / "Testing"))  # where older trees have it
+    (made,) = (root for root in (tree / "CHMFLTraining", tree / "Testing") if list(root.rglob("planted.py")))
+    cases = import_module(_module(made, "planted.py")).planted_cases(COHORT, True, 0, work)
     clinical = ("age", "sex", "grade")
     header = ["patient_id", "pet", "ct", "mask", "label", "time", "event", *clinical]
     rows = [[c.patient_id, *c.paths, c.label, c.time, c.event, *(c.clinical[key] for key in clinical)] for c in cases]

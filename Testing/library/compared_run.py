@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from conftest import REPOSITORY
-from planted import planted_cases
 
 PATIENTS, FOLDS, EPOCHS = 12, 3, 5
 METHODS = "Walk,Uptake sum"

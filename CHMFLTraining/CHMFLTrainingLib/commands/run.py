@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
@@ -15,6 +16,7 @@ def add_run_commands(commands) -> None:
     """Add the commands to the parser of ``python -m CHMFLTrainingLib``."""
     talk = [talking()]
     listed = commands.add_parser("methods", parents=talk, help="the methods, with what the paper reports of them")
+    listed.add_argument("--check", type=Path, metavar="FILE", help="try the methods of a file on made patients")
     listed.set_defaults(run=_methods)
 
     status = commands.add_parser("status", parents=talk, help="where a comparison is")
@@ -58,15 +60,17 @@ def _add_export(commands, talk: list) -> None:
     export.set_defaults(run=_export)
 
 
-def _methods(arguments, progress: Progress) -> None:
+def _methods(arguments, progress: Progress) -> int:
     from ..methods import registry
 
+    if arguments.check:
+        return _check(arguments.check, progress)
     listed = [
         {
             "name": name,
             "group": method.GROUP,
             "paper": method.PAPER,
-            "dice": (getattr(method, "PAPER_SEGMENTATION", None) or {}).get("dice"),
+            "dice": (method.PAPER_SEGMENTATION or {}).get("dice"),
             "source": method.SOURCE,
             "open": method.OPEN,
             "needs": sorted(method.NEEDS),
@@ -76,6 +80,20 @@ def _methods(arguments, progress: Progress) -> None:
     progress.say({"event": "result", "methods": listed})
     if not progress.machine_reads:
         print("\n".join(f"{one['group']:12} {one['name']}  ({', '.join(one['needs'])})" for one in listed))
+    return 0
+
+
+def _check(file: Path, progress: Progress) -> int:
+    """Tell what holds of a file's methods; 2 where something does not."""
+    from ..methods.check import check_method
+    from ..methods.registry import methods_of
+
+    findings = [(method.NAME, found) for method in methods_of(file) for found in check_method(method)]
+    progress.say({"event": "result", "findings": [{"method": name, **asdict(found)} for name, found in findings]})
+    if not progress.machine_reads:
+        for name, found in findings:
+            print(f"{name} {found.check}: {'yes' if found.holds else f'NO: {found.reason}'}")
+    return 0 if all(found.holds for _, found in findings) else 2
 
 
 def _status(arguments, progress: Progress) -> None:

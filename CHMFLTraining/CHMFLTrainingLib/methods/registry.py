@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput, MissingDependency
 
@@ -51,6 +52,22 @@ def find(names: str) -> list[type[Method]]:
         text = f"There is no method called {', '.join(map(repr, unknown))}." if unknown else "No method is named."
         raise BadInput("method_unknown", text, f"Known are: {', '.join(known)}.")
     return list(chosen)
+
+
+def methods_of(file: Path) -> list[type[Method]]:
+    """The methods of one file, whose folder joins those that are listed.
+
+    :raises BadInput: methods_file.
+    """
+    file = file.resolve()
+    if file.is_file() and str(file.parent) not in FOLDERS:
+        FOLDERS.append(str(file.parent))
+    module = _module(file.stem) if file.is_file() and file.suffix == ".py" else None
+    found = _methods_in(module) if module and Path(module.__file__) == file else []
+    if not found:
+        hint = "Name a Python file with a subclass of Method, under a name that no other methods' file has."
+        raise BadInput("methods_file", f"There is no method in {file}.", hint)
+    return found
 
 
 def slug(name: str) -> str:

@@ -25,7 +25,7 @@ FLOORS = {
     ),
 }  # fmt: skip
 # what the families of methods share, and what finds them
-SHARED_BY_METHODS = {"__init__", "base", "options", "registry", "network_method", "hybrids"}
+SHARED_BY_METHODS = {"__init__", "base", "check", "options", "registry", "network_method", "hybrids"}
 MOST_FILES_IN_A_ROOM = 20
 SLICER_ROOMS = ("scene/*.py", "panel/*.py", "child/process.py", "run/process.py")
 WIDGET_ROOMS = ("panel/*.py",)

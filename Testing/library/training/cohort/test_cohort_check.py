@@ -10,9 +10,9 @@ from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib.cohort.check import check_cohort, check_needs, check_outcomes
 from CHMFLTrainingLib.cohort.cohort import Patient, read_cohort, sts_cohort, write_cohort
 from CHMFLTrainingLib.cohort.findings import COLUMNS, as_text, counts, refuse_errors, write_findings
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.commands import cli
 from CHMFLTrainingLib.methods.registry import all_methods
-from planted import planted_cases
 
 PATIENTS = 12
 

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib.cohort.cases import Paths
+from CHMFLTrainingLib.cohort.planted import VOXEL_MM, planted_cases
 from CHMFLTrainingLib.features.autocorrelation import exact_in_mirp, moran_geary
 from CHMFLTrainingLib.features.radiomics import (
     RADIOMICS_PRESETS,
@@ -21,7 +22,6 @@ from CHMFLTrainingLib.features.radiomics import (
     options_for,
 )
 from conftest import STS_FOLDER
-from planted import VOXEL_MM, planted_cases
 
 IBSI = STS_FOLDER.parent / "ibsi"
 QUICK = RadiomicsSettings(4.0, families=("statistics",))

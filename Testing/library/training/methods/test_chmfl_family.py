@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.methods import registry
 from CHMFLTrainingLib.statistics.evaluation import auc, dice
 from CHMFLTrainingLib.statistics.survival import concordance
 from CHMFLTrainingLib.training.settings import Settings
-from planted import planted_cases
+from tiny_presets import tiny_presets
 
 # staged rows learn by the road of ``compact``, the others with both losses at once
 STAGED, JOINT = ("compact", {}), ("smoke", {"epochs": 6, "batch_size": 4})
@@ -25,23 +26,9 @@ pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_presets():
-    """The presets ``smoke`` and ``compact`` with three levels of 16 x 16 x 16 voxels: the same roads, little work."""
-    from CHMFLPredictorLib.network.presets import PRESETS, Preset
-    from CHMFLTrainingLib.training.config import TRAINING_PRESETS
-    from CHMFLTrainingLib.training.head import HeadConfig
-
-    smoke, compact = PRESETS["smoke"], TRAINING_PRESETS["compact"]
-    tiny = Preset(
-        replace(smoke.network, input_size=(16, 16, 16), channels=(4, 8, 16), decoder_convolutions=(1, 1)),
-        replace(smoke.preprocessing, voxel_mm=9.0, size_voxels=(16, 16, 16)),
-    )
-    head = HeadConfig(2, 80, decays=(1.0, 30.0), inner_folds=2)
-    staged = replace(compact, epochs=3, batch_size=4, patch=(16, 16, 16), head=head)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("smoke", "compact"):
-            patch.setitem(PRESETS, name, tiny)
-        patch.setitem(TRAINING_PRESETS, "compact", staged)
+def tiny():
+    """Little work."""
+    with tiny_presets():
         yield
 
 

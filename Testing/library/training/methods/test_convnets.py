@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.methods.base import Method
 from CHMFLTrainingLib.methods.cnns import ConvNet, slice_places
 from CHMFLTrainingLib.methods.registry import all_methods, find
@@ -17,7 +18,6 @@ from CHMFLTrainingLib.run.run import Comparison, Plan
 from CHMFLTrainingLib.statistics.evaluation import auc, dice
 from CHMFLTrainingLib.training import convnet_training
 from CHMFLTrainingLib.training.settings import Settings
-from planted import planted_cases
 from torchvision_weights import torchvision_state, written
 
 TRAIN, TEST, STRANGERS = 16, 16, 48

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.features import many_objective, radiomics
 from CHMFLTrainingLib.features.many_objective import SearchConfig, evidential_reasoning, fit_many_objective, fronts
 from CHMFLTrainingLib.methods import hybrids
@@ -16,7 +17,6 @@ from CHMFLTrainingLib.methods.hybrids import FeatureScaling
 from CHMFLTrainingLib.methods.registry import find
 from CHMFLTrainingLib.statistics.evaluation import auc
 from CHMFLTrainingLib.training.settings import Settings
-from planted import planted_cases
 
 TRAIN, TEST = 16, 16
 EPOCHS = {"CNLPC": 15, "3DMCL": 5, "MOR + 3D CNNs": 10}

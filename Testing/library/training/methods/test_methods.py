@@ -12,11 +12,11 @@ from CHMFLPredictorLib.network.presets import PRESETS
 from CHMFLTrainingLib import methods as package
 from CHMFLTrainingLib.cohort.cases import Case, cases_of
 from CHMFLTrainingLib.cohort.cohort import Patient
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.methods import registry
 from CHMFLTrainingLib.methods.base import GROUPS, PAPER_FILE, RISK_FIGURES, VOXEL_FIGURES, Method, labels_of
 from CHMFLTrainingLib.training.settings import Settings
 from conftest import REPOSITORY
-from planted import planted_cases
 
 SMOKE = Settings("smoke", seed=3)
 PAPER_TEXT = REPOSITORY.parent / "shared" / "paper" / "chmfl-paper.txt"

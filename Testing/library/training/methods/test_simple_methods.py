@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib.cohort.cases import cases_of
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.methods import registry
 from CHMFLTrainingLib.methods.base import Method
 from CHMFLTrainingLib.training.settings import Settings
-from planted import learns_and_stays_at_chance, planted_cases
 
 SMOKE = Settings("smoke", seed=3)
 QUICK_RADIOMICS = {"modalities": ["pet"], "radiomics": {"families": ["statistics"]}}
@@ -23,18 +23,6 @@ def method(name):
 def few(tmp_path_factory):
     """Sixteen patients with a planted outcome."""
     return planted_cases(16, True, 5, tmp_path_factory.mktemp("few"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["Volume + SUVmax", "TLG", "Uptake", "Clinical"])
-def test_simple_methods_learn_and_stay_at_chance(name, tmp_path):
-    learns_and_stays_at_chance(method(name), SMOKE, tmp_path)
-
-
-@pytest.mark.slow
-def test_forest_of_hand_crafted_features_learns_and_stays_at_chance(tmp_path):
-    settings = replace(SMOKE, options=QUICK_RADIOMICS)
-    learns_and_stays_at_chance(method("HC + RF"), settings, tmp_path, train=16, test=16)
 
 
 @pytest.mark.parametrize("name", ["Volume + SUVmax", "Clinical", "HC + RF"])

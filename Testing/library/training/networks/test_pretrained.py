@@ -7,11 +7,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.methods.registry import find
 from CHMFLTrainingLib.networks import pretrained
 from CHMFLTrainingLib.statistics.evaluation import auc
 from CHMFLTrainingLib.training.settings import Settings
-from planted import planted_cases
 from torchvision_weights import torchvision_state, written
 
 

@@ -13,9 +13,9 @@ from CHMFLPredictorLib.reading import volumes
 from CHMFLPredictorLib.scene import results
 from CHMFLPredictorLib.scene.suv import Conversion
 from CHMFLTrainingLib.cohort.cohort import Patient, read_cohort
+from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.scene import cohort
 from CHMFLTrainingLib.scene.cohort import patients_of_scene, remove_patient, show_patient, write_cohort
-from planted import planted_cases
 
 
 @pytest.fixture

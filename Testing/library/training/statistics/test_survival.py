@@ -270,15 +270,9 @@ def cox():
     return find("Cox volume + SUVmax")[0]
 
 
-def test_cox_learns_a_planted_signal_and_stays_at_chance(cox, tmp_path):
-    from planted import learns_and_stays_at_chance
-
-    learns_and_stays_at_chance(cox, Settings(preset="smoke", seed=1), tmp_path)
-
-
 def test_cox_uses_times_and_not_labels(cox, tmp_path):
     """Labels exchanged: the same risks. Times exchanged between patients: others."""
-    from planted import planted_cases
+    from CHMFLTrainingLib.cohort.planted import planted_cases
 
     cases = planted_cases(12, True, 3, tmp_path)
     method = cox(Settings(seed=1))
@@ -292,7 +286,7 @@ def test_cox_uses_times_and_not_labels(cox, tmp_path):
 
 
 def test_cox_horizon_and_missing_times(cox, tmp_path):
-    from planted import planted_cases
+    from CHMFLTrainingLib.cohort.planted import planted_cases
 
     cases = planted_cases(12, True, 3, tmp_path)
     with pytest.raises(BadInput) as caught:

@@ -1,12 +1,15 @@
-"""Patients whose outcome is planted: in the tumor's size, uptake and density, or nowhere. A method must tell the two
+"""Made patients whose outcome is planted in the tumor's size, uptake and density, or nowhere: a method must tell these
 apart.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from CHMFLTrainingLib.cohort.cases import Case, Paths
+
+from .cases import Case, Paths
 
 SIZE = 24  # voxels a side
 VOXEL_MM = 6.0
@@ -70,35 +73,3 @@ def _arrays(radius_mm: float, uptake: float, density: float, random: np.random.G
     suv = np.maximum(suv * random.normal(1.0, 0.08, suv.shape), 0.0)
     hu = np.where(body, np.where(tumor, density, MUSCLE_HU), AIR_HU) + random.normal(0, 8, suv.shape)
     return suv.astype(np.float32), np.maximum(hu, -1024).round().astype(np.int16), tumor.astype(np.uint8)
-
-
-def held_out_auc(method_class, settings, signal: bool, tmp, train: int = 20, test: int = 24, seed: int = 0) -> float:
-    """AUC on planted patients that the method has not seen; a saved and loaded method must give the same risks."""
-    from sklearn.metrics import roc_auc_score
-
-    cases = planted_cases(train + test, signal, seed, tmp)
-    by_label = [[case for case in cases if case.label == label] for label in (0, 1)]  # half of each on both sides
-    known = by_label[0][: train // 2] + by_label[1][: train // 2]
-    new = by_label[0][train // 2 :] + by_label[1][train // 2 :]
-    method = method_class(settings)
-    method.fit(known, Path(tmp) / f"job_{signal}")
-    risks = method.predict(new)
-    assert risks.shape == (len(new),) and np.isfinite(risks).all() and risks.min() >= 0 and risks.max() <= 1
-    assert 0 <= method.threshold <= 1
-    method.save(Path(tmp) / f"model_{signal}")
-    loaded = method_class.load(Path(tmp) / f"model_{signal}")
-    np.testing.assert_allclose(loaded.predict(new), risks, rtol=1e-6, atol=1e-7)
-    assert loaded.threshold == method.threshold
-    return float(roc_auc_score([case.label for case in new], risks))
-
-
-def learns_and_stays_at_chance(method_class, settings, tmp, train: int = 20, test: int = 24, seed: int = 0):
-    """A planted outcome is found (AUC above 0.9 on unseen patients); where there is none, nothing is (0.2 to 0.8).
-
-    Returns both AUCs. With 12 + 12 patients an AUC at chance has a standard error of 0.12.
-    """
-    learned = held_out_auc(method_class, settings, True, Path(tmp) / "signal", train, test, seed)
-    chance = held_out_auc(method_class, settings, False, Path(tmp) / "noise", train, test, seed)
-    assert learned > 0.9, f"{method_class.NAME} reaches an AUC of only {learned:.2f} on a planted outcome"
-    assert 0.2 < chance < 0.8, f"{method_class.NAME} has an AUC of {chance:.2f} where there is nothing to learn"
-    return learned, chance
