@@ -41,37 +41,40 @@ def risk(log_odds, card: dict) -> tuple[float, list[float], tuple[float, float]]
     )
 
 
-def fit_logistic(x, dm, ridge: float = 0.01, weights=None) -> tuple[float, float]:
-    """Fit ``P(dm) = sigmoid(slope * x + intercept)`` by Newton's method.
+def fit_logistic(x, dm, ridge: float = 0.01):
+    """Fit ``P(dm) = sigmoid(x @ slope + intercept)`` by Newton's method.
 
-    :param x: one number a patient, shape (n,).
-    :param dm: outcome of each patient, 0 or 1, shape (n,).
-    :param ridge: weight of the penalty on the squared slope for ``x`` scaled to unit standard deviation. It keeps the
-        slope finite when the two groups separate, as they do in some resamples of a small cohort.
-    :param weights: weight of each patient, shape (n,), or None for equal weights.
-    :return: slope and intercept on the scale of ``x``.
+    :param x: one number a patient, shape (n,), or several, shape (n, features).
+    :param dm: label of each patient, 0 or 1, shape (n,).
+    :param ridge: penalty on the squared slopes for ``x`` scaled to unit standard deviation, beside the mean over the
+        patients of the loss. It keeps the slopes finite when the two groups separate, as they do in some resamples of
+        a small cohort. scikit-learn's ``C`` is ``1 / (n * ridge)``.
+    :return: slope (a float, or an array of shape (features,)) and intercept on the scale of ``x``.
+    :raises ValueError: values that are not finite, lengths that differ, or one label only.
     """
-    x, dm = np.asarray(x, dtype=np.float64).ravel(), np.asarray(dm, dtype=np.float64).ravel()
-    weights = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
-    if x.shape != dm.shape or x.shape != weights.shape or not np.isfinite(x).all():
-        raise ValueError("x, dm and weights must be finite and of one length")
-    if not 0.0 < float((weights * dm).sum()) < float(weights.sum()):
-        raise ValueError("both outcomes are needed to fit a probability")
-    center = float(np.average(x, weights=weights))
-    scale = float(np.sqrt(np.average((x - center) ** 2, weights=weights))) or 1.0
-    design = np.stack([(x - center) / scale, np.ones_like(x)], axis=1)
-    penalty = np.diag([ridge * weights.sum(), 1e-9])
-    beta = np.zeros(2)
+    x, dm = np.asarray(x, dtype=np.float64), np.asarray(dm, dtype=np.float64).ravel()
+    if x.shape[:1] != dm.shape or not np.isfinite(x).all():
+        raise ValueError("x and dm must be finite and of one length")
+    if not 0.0 < dm.mean() < 1.0:
+        raise ValueError("both labels are needed to fit a probability")
+    columns = np.ascontiguousarray(x.reshape(dm.size, -1).T)
+    center = columns.mean(axis=1, keepdims=True)
+    scale = np.sqrt(((columns - center) ** 2).mean(axis=1, keepdims=True))
+    scale[scale == 0.0] = 1.0
+    design = np.stack([*(columns - center) / scale, np.ones(dm.size)], axis=1)
+    penalty = np.diag([*np.full(len(columns), ridge * dm.size), 1e-9])
+    beta = np.zeros(len(penalty))
     for _ in range(100):
         p = sigmoid(design @ beta)
-        gradient = design.T @ (weights * (dm - p)) - penalty @ beta
-        hessian = (design * (weights * p * (1.0 - p))[:, None]).T @ design + penalty
+        gradient = design.T @ (dm - p) - penalty @ beta
+        hessian = (design * (p * (1.0 - p))[:, None]).T @ design + penalty
         step = np.linalg.solve(hessian, gradient)
         beta += np.clip(step, -2.0, 2.0)
         if np.abs(step).max() < 1e-10:
             break
-    slope = beta[0] / scale
-    return float(slope), float(beta[1] - slope * center)
+    slope = beta[:-1] / scale[:, 0]
+    intercept = float(beta[-1] - slope @ center[:, 0])
+    return (float(slope[0]) if x.ndim == 1 else slope), intercept
 
 
 def fit_calibration(log_odds, dm, resamples: int = 200, seed: int = 0) -> dict:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from CHMFLPredictorLib.model.calibration import sigmoid
 
+from ..statistics.auc import auc
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -167,9 +169,8 @@ def evidential_reasoning(beliefs: np.ndarray, weights) -> np.ndarray:
 def _objectives(values, labels, folds, chosen) -> np.ndarray:
     """Sensitivity, specificity and AUC of patients left out (3,)."""
     decisions = _left_out(values, labels, folds, np.array(chosen))
-    events, others = decisions[labels == 1], decisions[labels == 0]
-    ordered = (np.sign(events[:, None] - others[None]) + 1) / 2
-    return np.array([(events > 0).mean(), (others <= 0).mean(), ordered.mean()])
+    with_dm, without = decisions[labels == 1], decisions[labels == 0]
+    return np.array([(with_dm > 0).mean(), (without <= 0).mean(), auc(labels, decisions)])
 
 
 def _left_out(values, labels, folds: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -194,10 +195,12 @@ def _machine(values: np.ndarray, labels: np.ndarray):
 
 def _probability(decisions: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Platt's logistic map of left-out decision values; never a falling one, which only chance can produce."""
-    from ..statistics.evaluation import fit_logistic
+    from sklearn.linear_model import LogisticRegression
 
-    slope, offset = fit_logistic(decisions[:, None], labels)
-    return max(float(slope[0]), 1e-3), offset
+    center, scale = decisions.mean(), max(decisions.std(), 1e-9)
+    curve = LogisticRegression().fit(((decisions - center) / scale)[:, None], labels)
+    slope = float(curve.coef_[0, 0] / scale)
+    return max(slope, 1e-3), float(curve.intercept_[0] - slope * center)
 
 
 def _folds(labels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

@@ -21,7 +21,9 @@ from CHMFLPredictorLib.tumor import location, measurements
 from CHMFLPredictorLib.tumor.segmentation import segment
 
 from ..cohort.cohort import Patient
-from ..statistics.evaluation import cross_fitted, dice, metrics
+from ..statistics.calibration import cross_fitted
+from ..statistics.metrics import out_of_fold, summarize
+from ..statistics.segmentation import dice
 from .run import Comparison, Job
 
 if TYPE_CHECKING:
@@ -188,9 +190,9 @@ def _card(trained: _Trained, rows: list[dict], name: str, version: str) -> tuple
         own = cross_fitted(labels, np.log(_column(rows, "automatic_tlg") + 1), folds, 100.0)
         compared["total lesion glycolysis of the network's own segmentation"] = own
     found = {
-        "out_of_fold": metrics(labels, risk, folds) | _segmentation_metrics(rows),
-        "baseline": {"name": baseline.NAME} | metrics(labels, baseline_risk, folds),
-        "compared": {what: metrics(labels, values, folds) for what, values in compared.items()},
+        "out_of_fold": _metrics(rows, risk) | _segmentation_metrics(rows),
+        "baseline": {"name": baseline.NAME} | _metrics(rows, baseline_risk),
+        "compared": {what: _metrics(rows, values) for what, values in compared.items()},
     }
     observed, about = [row.pop("observed") for row in rows], trained.run.config["about"]
     card = {
@@ -224,6 +226,15 @@ def _card(trained: _Trained, rows: list[dict], name: str, version: str) -> tuple
     return card, table
 
 
+def _metrics(rows: list[dict], risk: np.ndarray) -> dict:
+    """What the card says of the out-of-fold risks: the report's numbers, at the card's threshold."""
+    about = {"repeat": 0, "threshold": THRESHOLD["value"]}
+    found = summarize(out_of_fold(row | about | {"risk": one} for row, one in zip(rows, risk, strict=True)))
+    pooled = found["pooled"]
+    first = {"auc": pooled["auc"], "auc_ci": found["interval"]["auc"], "fold_auc": found["fold_mean"]["auc"]}
+    return _rounded(first | pooled | {"brier": found["brier"], "patients": found["patients"]})
+
+
 def _segmentation_metrics(rows: list[dict]) -> dict:
     if "automatic_dice" not in rows[0]:
         return {}
@@ -235,5 +246,11 @@ def _segmentation_metrics(rows: list[dict]) -> dict:
     }
 
 
-def _rounded(row: dict) -> dict:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+def _rounded(values: dict) -> dict:
+    return {name: _to_four_digits(value) for name, value in values.items()}
+
+
+def _to_four_digits(value):
+    if isinstance(value, list):
+        return [_to_four_digits(one) for one in value]
+    return round(value, 4) if isinstance(value, float) else value

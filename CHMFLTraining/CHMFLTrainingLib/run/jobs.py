@@ -176,7 +176,7 @@ def _overlaps(method: Method, cases: list[Case], folder: Path) -> list:
     ``segmentations.npz`` (patient to uint8, X Y Z of the method's box), for the report.
     """
     from ..cohort.crops import center_crop
-    from ..statistics.evaluation import dice
+    from ..statistics.segmentation import dice
 
     overlaps, masks = [], {}
     for case in cases:

@@ -87,6 +87,25 @@ def calibration_line(label: ArrayLike, risk: ArrayLike) -> Calibration:
     return Calibration(float(slope), float(intercept), se, excess)
 
 
+def cross_fitted(label: ArrayLike, features: ArrayLike, fold: ArrayLike, inverse_penalty: float = 1.0) -> np.ndarray:
+    """Risks of a logistic regression that never saw the patient's own fold, 0 to 1 (n,).
+
+    :param label: 0 or 1 (n,).
+    :param features: (n,) or (n, features), scaled inside the training folds.
+    :param fold: of each patient (n,).
+    :param inverse_penalty: scikit-learn's ``C``.
+    """
+    label, fold = np.asarray(label), np.asarray(fold)
+    features = np.asarray(features, dtype=float).reshape(label.size, -1)
+    risk = np.zeros(label.size)
+    for number in np.unique(fold):
+        test = fold == number
+        ridge = 1 / (inverse_penalty * np.count_nonzero(~test))
+        slope, intercept = fit_logistic(features[~test], label[~test], ridge)
+        risk[test] = sigmoid(features[test] @ slope + intercept)
+    return risk
+
+
 def net_benefit(label: ArrayLike, positive: ArrayLike, threshold: float) -> float:
     """True positives per patient, less the false positives at the rate of exchange that the threshold states."""
     label, positive = np.asarray(label), np.asarray(positive)

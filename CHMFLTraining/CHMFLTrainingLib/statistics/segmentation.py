@@ -8,6 +8,13 @@ from numpy.typing import ArrayLike
 SEGMENTATION_METRICS = ("dice", "jaccard", "accuracy", "sensitivity", "specificity")
 
 
+def dice(a: ArrayLike, b: ArrayLike) -> float:
+    """Dice similarity coefficient of two masks of one shape, above 0 is tumor; 1 when both are empty."""
+    a, b = np.asarray(a) > 0, np.asarray(b) > 0
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 1.0
+
+
 def segmentation_metrics(predicted: ArrayLike, truth: ArrayLike, inside: ArrayLike | None = None) -> dict[str, float]:
     """Voxel counts of one patient turned into Dice, Jaccard, accuracy, sensitivity and specificity, each 0 to 1.
 
@@ -27,10 +34,10 @@ def segmentation_metrics(predicted: ArrayLike, truth: ArrayLike, inside: ArrayLi
         keep = np.asarray(inside) > 0
         predicted, truth = predicted[keep], truth[keep]
     both, either = int((predicted & truth).sum()), int((predicted | truth).sum())
-    tumor, found, count = int(truth.sum()), int(predicted.sum()), truth.size
+    tumor, count = int(truth.sum()), truth.size
     neither = count - either
     return {
-        "dice": 2 * both / (tumor + found) if either else 1.0,
+        "dice": dice(predicted, truth),
         "jaccard": both / either if either else 1.0,
         "accuracy": _share(both + neither, count),
         "sensitivity": _share(both, tumor),

@@ -57,6 +57,18 @@ def test_fit_agrees_with_scikit_learn():
     assert intercept == pytest.approx(other.intercept_[0] - other.coef_[0, 0] * x.mean() / x.std(), rel=1e-3)
 
 
+def test_fit_of_several_numbers_agrees_with_scikit_learn():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(3)
+    x = rng.normal([5.0, -1.0, 0.0], [3.0, 0.2, 10.0], (60, 3))
+    dm = (rng.random(60) < sigmoid(x @ [0.8, -2.0, 0.0] - 6.0)).astype(int)
+    slope, intercept = fit_logistic(x, dm, ridge=1 / (2.0 * 60))
+    other = LogisticRegression(C=2.0, tol=1e-10, max_iter=1000).fit((x - x.mean(0)) / x.std(0), dm)
+    assert slope * x.std(0) == pytest.approx(other.coef_[0], rel=1e-4)
+    assert sigmoid(x @ slope + intercept).mean() == pytest.approx(dm.mean(), abs=1e-6)
+
+
 def test_fit_recovers_the_truth():
     rng = np.random.default_rng(0)
     x = rng.normal(0, 2, 20000)
@@ -69,8 +81,8 @@ def test_separated_groups_keep_a_finite_slope():
     assert 0 < slope < 20 and abs(intercept) < 1e-6
 
 
-def test_fit_refuses_one_outcome():
-    with pytest.raises(ValueError, match="both outcomes"):
+def test_fit_refuses_one_label():
+    with pytest.raises(ValueError, match="both labels"):
         fit_logistic([1, 2, 3], [1, 1, 1])
 
 

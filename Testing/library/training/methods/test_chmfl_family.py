@@ -10,7 +10,8 @@ import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.methods import registry
-from CHMFLTrainingLib.statistics.evaluation import auc, dice
+from CHMFLTrainingLib.statistics.auc import auc
+from CHMFLTrainingLib.statistics.segmentation import dice
 from CHMFLTrainingLib.statistics.survival import concordance
 from CHMFLTrainingLib.training.settings import Settings
 from tiny_presets import tiny_presets

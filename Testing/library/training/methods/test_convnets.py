@@ -15,7 +15,8 @@ from CHMFLTrainingLib.methods.registry import all_methods, find
 from CHMFLTrainingLib.run import predict
 from CHMFLTrainingLib.run.jobs import run_job
 from CHMFLTrainingLib.run.run import Comparison, Plan
-from CHMFLTrainingLib.statistics.evaluation import auc, dice
+from CHMFLTrainingLib.statistics.auc import auc
+from CHMFLTrainingLib.statistics.segmentation import dice
 from CHMFLTrainingLib.training import convnet_training
 from CHMFLTrainingLib.training.settings import Settings
 from torchvision_weights import torchvision_state, written

@@ -15,7 +15,7 @@ from CHMFLTrainingLib.features.many_objective import SearchConfig, evidential_re
 from CHMFLTrainingLib.methods import hybrids
 from CHMFLTrainingLib.methods.hybrids import FeatureScaling
 from CHMFLTrainingLib.methods.registry import find
-from CHMFLTrainingLib.statistics.evaluation import auc
+from CHMFLTrainingLib.statistics.auc import auc
 from CHMFLTrainingLib.training.settings import Settings
 
 TRAIN, TEST = 16, 16

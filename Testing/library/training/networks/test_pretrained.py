@@ -10,7 +10,7 @@ from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib.cohort.planted import planted_cases
 from CHMFLTrainingLib.methods.registry import find
 from CHMFLTrainingLib.networks import pretrained
-from CHMFLTrainingLib.statistics.evaluation import auc
+from CHMFLTrainingLib.statistics.auc import auc
 from CHMFLTrainingLib.training.settings import Settings
 from torchvision_weights import torchvision_state, written
 

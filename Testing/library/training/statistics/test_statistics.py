@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.model.calibration import fit_logistic
 from CHMFLTrainingLib.report import tables
 from CHMFLTrainingLib.statistics import auc, calibration, metrics
-from CHMFLTrainingLib.statistics.segmentation import segmentation_metrics
+from CHMFLTrainingLib.statistics.segmentation import dice, segmentation_metrics
 from made_risks import made, rows_of
 
 # DeLong et al. 1988, the ovarian cancer patients without a missing test, as printed in the SAS/STAT User's Guide, PROC
@@ -106,6 +107,36 @@ def test_error_of_48_patients():
     assert auc.luck_of_the_best(1) == pytest.approx(0, abs=1e-9)
     assert auc.luck_of_the_best(2) == pytest.approx(1 / math.sqrt(math.pi))
     assert auc.luck_of_the_best(3) == pytest.approx(1.5 / math.sqrt(math.pi))
+
+
+def test_the_interval_is_as_wide_as_theory_says():
+    """Hanley and McNeil: 24 against 24 at an AUC near 0.75 have a standard error of about 0.07."""
+    random = np.random.default_rng(3)
+    label = np.repeat([0, 1], 24)
+    risk = 1 / (1 + np.exp(-random.normal(size=48) - 0.95 * label))
+    found = metrics.summarize(metrics.out_of_fold(rows_of(risk, label, np.tile(np.arange(6), 8))))
+    low, high = found["interval"]["auc"]
+    assert low < auc.auc(label, risk) < high and (high - low) / 3.92 == pytest.approx(0.07, abs=0.02)
+
+
+def test_cross_fitting_never_sees_the_own_fold():
+    """Twenty columns of noise tell 48 patients' labels by heart; a fold that was left out is guessed no better than by
+    chance.
+    """
+    random = np.random.default_rng(0)
+    label, fold = np.tile([0, 1], 24), np.repeat(np.arange(6), 8)
+    fitted, left_out = [], []
+    for _ in range(10):
+        noise = random.normal(size=(48, 20))
+        slope, intercept = fit_logistic(noise, label, 1 / (100 * 48))
+        fitted.append(auc.auc(label, noise @ slope + intercept))
+        left_out.append(auc.auc(label, calibration.cross_fitted(label, noise, fold, 100.0)))
+    assert np.mean(fitted) > 0.85 and np.mean(left_out) < 0.6
+
+
+def test_dice_by_definition():
+    assert dice(np.array([1, 1, 0]), np.array([0, 1, 1])) == pytest.approx(0.5)
+    assert dice(np.zeros(3), np.zeros(3)) == 1.0
 
 
 def test_six_metrics_are_those_of_the_paper():

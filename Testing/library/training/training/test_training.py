@@ -15,7 +15,8 @@ from CHMFLTrainingLib.cohort.cohort import about_cohort, read_cohort, sts_cohort
 from CHMFLTrainingLib.cohort.crops import MARGIN, Crop, center_crop, load_crop
 from CHMFLTrainingLib.cohort.folds import draw_folds, read_folds
 from CHMFLTrainingLib.commands import cli
-from CHMFLTrainingLib.statistics.evaluation import auc, auc_interval, cross_fitted, dice, fit_logistic, metrics
+from CHMFLTrainingLib.statistics.auc import auc
+from CHMFLTrainingLib.statistics.segmentation import dice
 from compared_run import numbers
 
 SMOKE = PRESETS["smoke"].preprocessing
@@ -209,43 +210,6 @@ def test_dice_term_rewards_overlap():
         for x in (right, -right)
     ]
     assert extra[0] == pytest.approx(0, abs=0.01) and extra[1] == pytest.approx(1, abs=0.02)
-
-
-def test_auc_and_dice_by_definition():
-    assert auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) == pytest.approx(0.75)
-    assert dice(np.array([1, 1, 0]), np.array([0, 1, 1])) == pytest.approx(0.5)
-    found = metrics([0, 0, 1, 1], [0.2, 0.6, 0.7, 0.9], [0, 1, 0, 1])
-    assert (found["accuracy"], found["sensitivity"], found["specificity"], found["precision"]) == (
-        0.75,
-        1.0,
-        0.5,
-        0.6667,
-    )
-    assert found["fold_auc"] == 1.0 and found["auc"] == 1.0
-
-
-def test_cross_fitting_never_sees_the_own_fold():
-    """Twenty columns of noise tell 48 patients' labels by heart; a fold that was left out is guessed no better than by
-    chance.
-    """
-    random = np.random.default_rng(0)
-    labels, folds = np.tile([0, 1], 24), np.repeat(np.arange(6), 8)
-    fitted, left_out = [], []
-    for _ in range(10):
-        noise = random.normal(size=(48, 20))
-        slope, intercept = fit_logistic(noise, labels, 100.0)
-        fitted.append(auc(labels, noise @ slope + intercept))
-        left_out.append(auc(labels, cross_fitted(labels, noise, folds, 100.0)))
-    assert np.mean(fitted) > 0.85 and np.mean(left_out) < 0.6
-
-
-def test_auc_interval_is_as_wide_as_theory_says():
-    """Hanley and McNeil: 24 against 24 at an AUC near 0.75 have a standard error of about 0.07."""
-    random = np.random.default_rng(3)
-    labels = np.repeat([0, 1], 24)
-    scores = random.normal(size=48) + 0.95 * labels
-    low, high = auc_interval(labels, scores)
-    assert low < auc(labels, scores) < high and (high - low) / 3.92 == pytest.approx(0.07, abs=0.02)
 
 
 @pytest.mark.slow
