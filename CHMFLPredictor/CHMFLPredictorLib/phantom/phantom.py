@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from ..reading.geometry import middle_lps
 from ..reading.image_files import write_image
 from .anatomy import ENVELOPE, MUSCLES, SEPTUM_MM, SKIN_MM, STATIONS, TABLE_Y, TISSUES, TUBES, Tumor
 
@@ -303,10 +304,9 @@ def _image(array, spacing, origin) -> sitk.Image:
 def _oblique(image, interpolator, outside) -> sitk.Image:
     """The same anatomy sampled on a grid that is rotated by 9 degrees about z and 5 about x."""
     size = np.array(image.GetSize())
-    middle = image.TransformContinuousIndexToPhysicalPoint(((size - 1) / 2).tolist())
     rotation = sitk.Euler3DTransform((0.0, 0.0, 0.0), np.radians(5.0), 0.0, np.radians(9.0)).GetMatrix()
     matrix = np.array(rotation).reshape(3, 3)
-    origin = np.array(middle) - matrix @ ((size - 1) / 2 * np.array(image.GetSpacing()))
+    origin = middle_lps(image) - matrix @ ((size - 1) / 2 * np.array(image.GetSpacing()))
     return sitk.Resample(
         image, image.GetSize(), sitk.Transform(), interpolator, origin.tolist(), image.GetSpacing(), rotation, outside
     )

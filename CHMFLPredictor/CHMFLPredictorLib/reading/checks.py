@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import BadInput
+from .geometry import VoxelGrid
 from .integrity import values_not_finite
 
 SPACING_MM = (0.1, 20.0)
@@ -201,27 +202,17 @@ def same_content(first: sitk.Image, second: sitk.Image) -> bool:
     return np.array_equal(sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second))
 
 
-def inside_fraction(moving: sitk.Image, fixed: sitk.Image, points: int = 16) -> float:
-    """Share of ``moving``'s volume that lies inside ``fixed``, on a lattice of points^3; the grids may be oblique."""
-    axes = [(np.arange(points) + 0.5) / points * n - 0.5 for n in moving.GetSize()]
-    lattice = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    world = lattice * moving.GetSpacing() @ np.array(moving.GetDirection()).reshape(3, 3).T + moving.GetOrigin()
-    rotation = np.array(fixed.GetDirection()).reshape(3, 3)  # orthonormal: the transpose is the inverse
-    index = (world - fixed.GetOrigin()) @ rotation / fixed.GetSpacing()
-    return float(np.mean(np.all((index >= -0.5) & (index <= np.array(fixed.GetSize()) - 0.5), axis=1)))
-
-
-def check_overlap(pet: sitk.Image, ct: sitk.Image) -> list[dict]:
-    """Refuse a PET and a CT that lie apart or share too little.
+def check_overlap(pet: VoxelGrid, ct: VoxelGrid) -> list[dict]:
+    """Refuse a PET and a CT that lie apart or share too little; the grids are of the same coordinates.
 
     :return: warnings (partial_overlap).
     :raises BadInput: no_overlap, partial_overlap.
     """
-    pet_share, ct_share = inside_fraction(pet, ct), inside_fraction(ct, pet)
+    pet_share, ct_share = pet.share_in(ct), ct.share_in(pet)
     share = max(pet_share, ct_share)
     hint = "Choose PET and CT of one examination, in one frame of reference (registered to each other)."
     if share == 0:
-        apart = np.linalg.norm(_center(pet) - _center(ct))
+        apart = np.linalg.norm(pet.middle - ct.middle)
         raise BadInput(
             "no_overlap", f"The PET and the CT do not overlap: their centers are {apart:.0f} mm apart.", hint
         )
@@ -230,7 +221,3 @@ def check_overlap(pet: sitk.Image, ct: sitk.Image) -> list[dict]:
     if share < OVERLAP_NEEDED:
         raise BadInput("partial_overlap", text, hint)
     return [warning("partial_overlap", text)] if share < OVERLAP_EXPECTED else []
-
-
-def _center(image: sitk.Image) -> np.ndarray:
-    return np.array(image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()]))

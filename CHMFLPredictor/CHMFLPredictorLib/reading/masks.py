@@ -4,6 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import BadInput
+from .geometry import VoxelGrid
 
 
 def tumor_label(values: np.ndarray, label: int | None, voxel_ml: float, path: str) -> float:
@@ -60,11 +61,8 @@ def check_mask(mask, ct) -> list[dict]:
     """
     inside = np.nonzero(sitk.GetArrayViewFromImage(mask.image))
     index = np.stack(inside[::-1], axis=1)[:: max(1, inside[0].size // 5000)]
-    steps = np.array(mask.image.GetDirection()).reshape(3, 3) * mask.image.GetSpacing()
-    world = index @ steps.T + mask.image.GetOrigin()
-    rotation = np.array(ct.image.GetDirection()).reshape(3, 3)  # orthonormal: the transpose is the inverse
-    local = (world - ct.image.GetOrigin()) @ rotation / ct.image.GetSpacing()
-    share = float(np.mean(np.all((local >= -0.5) & (local <= np.array(ct.image.GetSize()) - 0.5), axis=1)))
+    points = VoxelGrid.of_image(mask.image).points(index)
+    share = VoxelGrid.of_image(ct.image).share(points)
     if share == 0:
         text = f"The mask '{mask.source}' lies outside the CT."
         raise BadInput("mask_outside_ct", text, "Choose the mask that was drawn on this CT.")

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from ..errors import BadInput, OutOfMemory
 from . import checks, dicom
 from .checks import check_overlap, looks_like_ct, looks_like_pet, sampled, warning
+from .geometry import VoxelGrid
 from .image_files import read_file, require_file, write_image
 from .masks import check_mask, tumor_label
 from .suv import suv_factors
@@ -149,7 +150,7 @@ def check_pair(pet: Volume, ct: Volume) -> list[dict]:
         raise BadInput("swapped_pet_ct", f"The PET looks like a CT: its values go down to {pet_low:.0f}.", SWAP_HINT)
     if looks_like_pet(ct_low, sampled(ct.image)):
         raise BadInput("swapped_pet_ct", f"The CT looks like a PET: its lowest value is {ct_low:.3g}.", SWAP_HINT)
-    warnings = check_overlap(pet.image, ct.image)
+    warnings = check_overlap(VoxelGrid.of_image(pet.image), VoxelGrid.of_image(ct.image))
     for key, code, what in (
         ("patient_id", "patients_differ", "patients"),
         ("frame_of_reference_uid", "frames_of_reference_differ", "frames of reference"),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from ..reading.geometry import bounds_lps, flipped, middle_lps
+
 FIELD_MM = (160.0, 340.0)
 TUMOR_SURROUNDINGS_MM = 90.0
 
@@ -72,27 +74,17 @@ def tumor_of(mask) -> Tumor | None:
 def center_lps(ct, tumor, center_ras) -> np.ndarray:
     """Where the slices meet, LPS mm: the place given, but the tumor's centroid where that lies outside the tumor."""
     if center_ras is not None:
-        center = np.array(center_ras, float) * (-1.0, -1.0, 1.0)
+        center = flipped(center_ras)
         if tumor is None or tumor.holds(center):
             return center
     if tumor is not None:
         return tumor.centroid
-    return np.array(ct.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in ct.GetSize()]))
-
-
-def _bounds(image) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest LPS coordinates of an image's corners, mm."""
-    size = np.array(image.GetSize())
-    corners = [
-        image.TransformContinuousIndexToPhysicalPoint((np.array(corner) * size - 0.5).tolist())
-        for corner in np.ndindex(2, 2, 2)
-    ]
-    return np.min(corners, axis=0), np.max(corners, axis=0)
+    return middle_lps(ct)
 
 
 def field_mm(ct, tumor) -> float:
     """The side of the square that each panel shows: the tumor with its surroundings, no more than the CT holds."""
-    low, high = _bounds(ct)
+    low, high = bounds_lps(ct)
     most = float((high - low).max())
     wanted = most if tumor is None else tumor.extent_mm + TUMOR_SURROUNDINGS_MM
     return float(np.clip(min(wanted, most), *FIELD_MM))
@@ -100,7 +92,7 @@ def field_mm(ct, tumor) -> float:
 
 def _window_center(image, plane, center, field) -> np.ndarray:
     """The middle of a panel: the center, moved so that no part of the panel is empty while the CT has more to show."""
-    low, high = _bounds(image)
+    low, high = bounds_lps(image)
     middle = np.array(center, float)
     for axis in {int(np.flatnonzero(plane.right)[0]), int(np.flatnonzero(plane.down)[0])}:
         if high[axis] - low[axis] <= field:

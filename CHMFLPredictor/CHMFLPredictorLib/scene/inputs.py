@@ -6,14 +6,13 @@ Quick enough to ask at every click: headers, names and at most 50 000 voxels are
 import numpy as np
 
 from ..errors import BadInput, ChmflError
-from ..reading.checks import LOWEST_BQML_P99, OVERLAP_NEEDED
+from ..reading.checks import LOWEST_BQML_P99, check_overlap
 from . import suv
 from .kinds import CT, OTHER, PET, kind_of
-from .nodes import center_of_volume, check_coded_units, check_volumes, coded_units, pet_in_bqml, share_inside
+from .nodes import center_of_volume, check_coded_units, check_volumes, coded_units, pet_in_bqml, world_grid
 from .pairs import Pair, guess_pair, pairs
 
 __all__ = ["Pair", "center_of_volume", "guess_pair", "modality_of", "pairs", "refusal", "units_in_words"]
-REGISTERED_HINT = "Choose PET and CT of one examination, in one frame of reference (registered to each other)."
 
 
 def modality_of(volume_node) -> tuple[str, str]:
@@ -40,7 +39,7 @@ def refusal(pet_node, ct_node) -> BadInput | None:
         _check_slices(pet_node, ct_node)
         _check_kinds(pet_node, ct_node)  # before the units: a CT in the PET's place is more than a unit that is wrong
         check_coded_units(pet_node)
-        _check_overlap(pet_node, ct_node)
+        check_overlap(world_grid(pet_node), world_grid(ct_node))
         _check_units(pet_node)
     except BadInput as error:
         return error
@@ -89,17 +88,6 @@ def _check_kinds(pet_node, ct_node) -> None:
         if kind == OTHER:
             text = f"The volume chosen as {role}, {name}, is neither PET nor CT ({why})."
             raise BadInput("wrong_modality", text, f"Choose the {role}.")
-
-
-def _check_overlap(pet_node, ct_node) -> None:
-    shares = share_inside(pet_node, ct_node), share_inside(ct_node, pet_node)
-    if max(shares) == 0:
-        apart = np.linalg.norm(np.subtract(center_of_volume(pet_node), center_of_volume(ct_node)))
-        text = f"The PET and the CT do not overlap: their centers are {apart:.0f} mm apart."
-        raise BadInput("no_overlap", text, REGISTERED_HINT)
-    if max(shares) < OVERLAP_NEEDED:
-        text = f"The PET and the CT overlap only partly: {shares[0]:.0%} of the PET lies in the CT, "
-        raise BadInput("partial_overlap", f"{text}{shares[1]:.0%} of the CT in the PET.", REGISTERED_HINT)
 
 
 def _check_units(pet_node) -> None:

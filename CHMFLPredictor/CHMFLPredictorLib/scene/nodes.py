@@ -11,10 +11,9 @@ import slicer
 import vtk
 
 from ..errors import BadInput
+from ..reading.geometry import VoxelGrid, image_at
 
 UNITS = {"{SUVbw}g/ml": "SUV", "[hnsf'U]": "HU", "Bq/ml": "BQML"}
-TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-LATTICE = 16  # points along each side of a volume, to see how much of it lies in another
 
 
 def check_inputs(pet_node, ct_node) -> None:
@@ -114,27 +113,21 @@ def world_geometry(volume_node) -> np.ndarray:
     return matrix
 
 
+def world_grid(volume_node) -> VoxelGrid:
+    """The place of a volume's voxels in world RAS.
+
+    :raises BadInput: see :func:`world_geometry`.
+    """
+    return VoxelGrid.of_matrix(world_geometry(volume_node), volume_node.GetImageData().GetDimensions())
+
+
 def center_of_volume(volume_node) -> tuple[float, float, float]:
     """The middle of a volume in world RAS, mm.
 
     :raises BadInput: see :func:`world_geometry`.
     """
-    size = np.array(volume_node.GetImageData().GetDimensions())
-    r, a, s = (world_geometry(volume_node) @ [*((size - 1) / 2), 1.0])[:3]
+    r, a, s = world_grid(volume_node).middle
     return float(r), float(a), float(s)
-
-
-def share_inside(volume_node, other_node, points: int = LATTICE) -> float:
-    """Share of a volume that lies inside another one, 0 to 1, on a lattice of points^3; both in world space.
-
-    :raises BadInput: see :func:`world_geometry`.
-    """
-    size, other_size = (np.array(node.GetImageData().GetDimensions()) for node in (volume_node, other_node))
-    axes = [(np.arange(points) + 0.5) / points * count - 0.5 for count in size]
-    lattice = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    to_other = np.linalg.inv(world_geometry(other_node)) @ world_geometry(volume_node)
-    index = lattice @ to_other[:3, :3].T + to_other[:3, 3]
-    return float(np.mean(np.all((index >= -0.5) & (index <= other_size - 0.5), axis=1)))
 
 
 def write_volume(volume_node, path, modality: str | None = None, conversion=None, warnings=()) -> None:
@@ -149,7 +142,7 @@ def write_volume(volume_node, path, modality: str | None = None, conversion=None
     voxels, units = slicer.util.arrayFromVolume(volume_node), coded_units(volume_node)
     if conversion is not None:
         voxels, units = conversion.applied_to(voxels), "SUV"
-    image = _to_image(voxels, world_geometry(volume_node))
+    image = image_at(voxels, world_geometry(volume_node))
     fields = {
         "chmfl_modality": modality,
         "chmfl_units": units,
@@ -174,20 +167,10 @@ def write_segment(segmentation_node, segment_id: str, ct_node, path) -> None:
     if mask is None or not mask.any():
         text = f"The segment '{segment.GetName()}' is empty on the CT '{ct_node.GetName()}'."
         raise BadInput("segment_empty", text, "Choose the segment that holds the tumor.")
-    sitk.WriteImage(_to_image((mask > 0).astype(np.uint8), world_geometry(ct_node)), str(path), useCompression=False)
+    sitk.WriteImage(image_at((mask > 0).astype(np.uint8), world_geometry(ct_node)), str(path), useCompression=False)
 
 
 # Inside --------------------------------------------------------------------------------------------------------------
-
-
-def _to_image(array_kji: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:
-    matrix = TO_LPS @ ijk_to_ras
-    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(array_kji)
-    image.SetSpacing(lengths.tolist())
-    image.SetDirection((matrix[:3, :3] / lengths).ravel().tolist())
-    image.SetOrigin(matrix[:3, 3].tolist())
-    return image
 
 
 def _listed(numbers) -> str:

@@ -9,7 +9,7 @@ import slicer
 from ..errors import BadInput
 from ..reading.checks import OVERLAP_NEEDED, warning
 from .kinds import CT, PET, kind_of, plain_words
-from .nodes import coded_units, share_inside
+from .nodes import coded_units, world_grid
 from .results import ROLE
 
 # Words of series that are no first choice: not corrected for attenuation, projections, other kernels than soft tissue
@@ -97,7 +97,8 @@ class _Candidates:
         """Whether they overlap enough for a prediction."""
         if (pet, ct) not in self._overlaps:
             try:
-                shares = share_inside(pet, ct, LATTICE), share_inside(ct, pet, LATTICE)
+                grids = world_grid(pet), world_grid(ct)
+                shares = [one.share_in(other, LATTICE) for one, other in (grids, grids[::-1])]
             except (BadInput, np.linalg.LinAlgError):
                 shares = (0.0,)
             self._overlaps[pet, ct] = max(shares) >= OVERLAP_NEEDED

@@ -15,7 +15,8 @@ import vtk
 from vtk.util import numpy_support
 
 from ..errors import ChmflError
-from .nodes import TO_LPS, check_inputs, local_geometry, world_geometry
+from ..reading.geometry import index_to_ras
+from .nodes import check_inputs, local_geometry, world_geometry
 
 SEGMENT_ID, SEGMENT_NAME, SEGMENT_COLOR = "CFL_tumor", "Tumor (CFL)", (0.31, 0.85, 0.42)
 TERMINOLOGY = (
@@ -154,12 +155,9 @@ def _read_files(folder: Path, ct_node) -> dict:
 def _read_on_grid(path: Path, ct_node, pixel_type) -> np.ndarray:
     """The voxels (k, j, i) of a result file, once it is proven to lie on the CT's grid."""
     image = sitk.ReadImage(str(path), pixel_type)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
-    matrix[:3, 3] = image.GetOrigin()
     size, wanted = image.GetSize(), ct_node.GetImageData().GetDimensions()
     corner = np.array([*wanted, 1.0])
-    shift = np.abs(TO_LPS @ matrix - world_geometry(ct_node)) @ corner
+    shift = np.abs(index_to_ras(image) - world_geometry(ct_node)) @ corner
     if tuple(size) != tuple(wanted) or shift.max() > 0.05:
         text = (
             f"{path.name} ({size} voxels) does not lie on the grid of the CT '{ct_node.GetName()}' ({wanted} voxels)."

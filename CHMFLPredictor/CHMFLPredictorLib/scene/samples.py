@@ -9,10 +9,10 @@ import os
 import socket
 from dataclasses import dataclass
 
-import numpy as np
 import slicer
 
 from ..errors import ChmflError
+from ..reading.geometry import index_to_ras
 
 # Slicer registers the samples at its start: what only loading one needs is imported there.
 
@@ -168,10 +168,7 @@ def _volume_node(image, name: str):
 
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(name))
     slicer.util.updateVolumeFromArray(node, sitk.GetArrayFromImage(image))
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
-    matrix[:3, 3] = image.GetOrigin()
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(index_to_ras(image)))
     node.CreateDefaultDisplayNodes()
     return node
 

@@ -14,6 +14,7 @@ import slicer
 
 from ..errors import BadInput, MissingDependency
 from ..reading.checks import HIGHEST_SUV_P99, LOWEST_BQML_P99
+from ..reading.geometry import flipped
 from ..reading.suv import suv_factors
 from .nodes import coded_units, instance_uids, local_geometry, pet_in_bqml
 
@@ -155,7 +156,7 @@ def _listed_backwards(pet_node, headers: list) -> bool:
     positions = [header.get("ImagePositionPatient") for header in headers]
     if not all(positions):
         return False
-    given = np.array([[float(value) for value in position] for position in positions]) * (-1, -1, 1)
+    given = flipped([[float(value) for value in position] for position in positions])
     matrix, count = local_geometry(pet_node), len(positions)
     slices = matrix[:3, 3] + np.outer(np.arange(count), matrix[:3, 2])
     off = np.abs(given - slices).max(), np.abs(given[::-1] - slices).max()

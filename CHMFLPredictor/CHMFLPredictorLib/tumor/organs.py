@@ -4,7 +4,6 @@ Rules of physiology, no learning. The bladder rule was checked on the 51 patient
 published crops hold many bladders; they hold no brain, heart or kidney: those rules were checked on phantoms only.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ..errors import BadInput
+from ..reading.geometry import bounds_lps
 
 STEP_MM = 4.0  # about a PET voxel: nothing smaller is resolved, and a body-wide scan stays small
 SMOOTHING_FWHM_MM = 8.0  # about PET's own resolution; takes the noise off the threshold
@@ -72,13 +72,6 @@ def _require_volume(image: sitk.Image) -> None:
         raise BadInput("not_a_volume", f"The image is {shape}.", "Choose a 3D volume with one value a voxel.")
 
 
-def _extent_lps(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest LPS coordinate in mm that the image's voxels reach, along the patient's axes."""
-    ends = [(-0.5, n - 0.5) for n in image.GetSize()]
-    corners = [image.TransformContinuousIndexToPhysicalPoint(corner) for corner in itertools.product(*ends)]
-    return np.min(corners, axis=0), np.max(corners, axis=0)
-
-
 def _coarse(image: sitk.Image) -> sitk.Image:
     """Average whole voxels together up to STEP_MM, so that resampling does not skip over fine CT voxels."""
     factors = [
@@ -97,7 +90,7 @@ def common_field(pet_suv_image: sitk.Image, ct_hu_image: sitk.Image) -> Field:
     """
     for image in (pet_suv_image, ct_hu_image):
         _require_volume(image)
-    extents = [_extent_lps(image) for image in (pet_suv_image, ct_hu_image)]
+    extents = [bounds_lps(image) for image in (pet_suv_image, ct_hu_image)]
     low = np.max([extent[0] for extent in extents], axis=0)
     high = np.min([extent[1] for extent in extents], axis=0)
     if np.any(high - low <= 0):

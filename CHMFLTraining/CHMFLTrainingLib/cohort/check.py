@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.reading import volumes
 from CHMFLPredictorLib.reading.checks import same_path
+from CHMFLPredictorLib.reading.geometry import VoxelGrid
 from CHMFLPredictorLib.reading.volumes import Volume
 from CHMFLPredictorLib.tumor import location
 
@@ -137,9 +138,7 @@ def _check_mask(row: _Row, found: dict[str, Volume], box_mm) -> list[Finding]:
 
 
 def _mask_in_pet(row: _Row, points: np.ndarray, pet: sitk.Image) -> list[Finding]:
-    rotation = np.array(pet.GetDirection()).reshape(3, 3)
-    index = (points - pet.GetOrigin()) @ rotation / pet.GetSpacing()
-    share = float(np.mean(np.all((index >= -0.5) & (index <= np.array(pet.GetSize()) - 0.5), axis=1)))
+    share = VoxelGrid.of_image(pet).share(points)
     if share == 0:
         hint = "Choose the mask that was drawn on these images."
         return [row.finding(ERROR, "mask_outside_pet", "The mask lies outside the PET.", hint)]
@@ -163,7 +162,7 @@ def _larger_than_box(row: _Row, mask: sitk.Image, points: np.ndarray, box_mm) ->
 def _points_lps(mask: sitk.Image) -> np.ndarray:
     """Centers of the tumor's voxels, LPS mm (n, 3)."""
     index = np.argwhere(sitk.GetArrayViewFromImage(mask))[:, ::-1]
-    return index @ (np.array(mask.GetDirection()).reshape(3, 3) * mask.GetSpacing()).T + mask.GetOrigin()
+    return VoxelGrid.of_image(mask).points(index)
 
 
 def _warnings(row: _Row, warnings: list[dict]) -> list[Finding]:

@@ -12,6 +12,7 @@ from collections import defaultdict
 
 import numpy as np
 import SimpleITK as sitk
+from CHMFLPredictorLib.reading.geometry import VoxelGrid
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 OFF_SLICE = 0.25  # of the step between slices: contours drawn on these slices lie nearer
@@ -77,10 +78,10 @@ def fill_polygons(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndar
 
 def _on_slices(contours: list[np.ndarray], image: sitk.Image) -> tuple[dict[int, list[np.ndarray]], list[dict]]:
     """Polygons in pixels by slice number, and warnings."""
-    rotation, slices = np.array(image.GetDirection()).reshape(3, 3), image.GetSize()[2]
+    grid = VoxelGrid.of_image(image)
     by_slice, seen, found = defaultdict(list), set(), defaultdict(int)
     for points in contours:
-        index = (points - image.GetOrigin()) @ rotation / image.GetSpacing()
+        index = grid.index(points)
         height = index[:, 2]
         number = int(np.rint(height.mean()))
         same = (number, index.round(4).tobytes())
@@ -91,7 +92,7 @@ def _on_slices(contours: list[np.ndarray], image: sitk.Image) -> tuple[dict[int,
         if np.ptp(height) > TILT:
             found["contour_tilted"] += 1
             continue
-        if not 0 <= number < slices:
+        if not 0 <= number < grid.size[2]:
             found["contour_outside_image"] += 1
             continue
         found["contour_between_slices"] += bool(abs(height.mean() - number) > OFF_SLICE)

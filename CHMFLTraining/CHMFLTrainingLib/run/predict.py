@@ -90,12 +90,12 @@ def _marker(pet: Path, ct: Path, path: Path) -> Path:
     """Write a small sphere where uptake says that the tumor is: it says where the box goes, nothing else."""
     import SimpleITK as sitk
     from CHMFLPredictorLib.reading import volumes
+    from CHMFLPredictorLib.reading.geometry import flipped
     from CHMFLPredictorLib.tumor import location
 
     image = volumes.read_ct(ct).image
     place = location.find(volumes.read_pet(pet).image, image, BOX_MM)
-    center_lps = np.array(place.center_ras) * (-1, -1, 1)
-    index = image.TransformPhysicalPointToContinuousIndex(center_lps.tolist())
+    index = image.TransformPhysicalPointToContinuousIndex(flipped(place.center_ras).tolist())
     grids = np.meshgrid(*(np.arange(n) for n in image.GetSize()[::-1]), indexing="ij", sparse=True)
     axes = zip(grids[::-1], index, image.GetSpacing(), strict=True)
     sphere = sum(((grid - middle) * spacing) ** 2 for grid, middle, spacing in axes) <= MARKER_RADIUS_MM**2

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import SimpleITK as sitk
 import slicer
 from CHMFLPredictorLib.reading import volumes
-from CHMFLPredictorLib.scene.nodes import TO_LPS
+from CHMFLPredictorLib.reading.geometry import index_to_ras
 from CHMFLPredictorLib.scene.results import remove_node, tumor_segment
 from CHMFLPredictorLib.scene.show import center_slices, show_in_slices
 from CHMFLPredictorLib.tumor import location
@@ -64,19 +63,11 @@ def _shown(scene) -> list:
     return found
 
 
-def _geometry(image: sitk.Image) -> np.ndarray:
-    """IJK to RAS, mm, 4x4."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
-    matrix[:3, 3] = image.GetOrigin()
-    return TO_LPS @ matrix
-
-
 def _volume_node(scene, kind: str, name: str, image: sitk.Image):
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetAttribute(ROLE, f"{SHOWN} {kind}")
     slicer.util.updateVolumeFromArray(node, sitk.GetArrayFromImage(image))
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(_geometry(image)))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(index_to_ras(image)))
     units = slicer.vtkCodedEntry()
     units.SetValueSchemeMeaning(UCUM[kind][0], "UCUM", UCUM[kind][1])
     node.SetVoxelValueUnits(units)
@@ -88,7 +79,7 @@ def _segmentation_node(scene, name: str, image: sitk.Image, volume_nodes: dict):
     """The mask as one segment on its own grid, drawn as an outline."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetAttribute(ROLE, f"{SHOWN} segmentation")
-    segment = tumor_segment(sitk.GetArrayFromImage(image), _geometry(image), SEGMENT_ID, SEGMENT_COLOR)
+    segment = tumor_segment(sitk.GetArrayFromImage(image), index_to_ras(image), SEGMENT_ID, SEGMENT_COLOR)
     node.GetSegmentation().AddSegment(segment, SEGMENT_ID)
     reference = volume_nodes.get("ct") or volume_nodes.get("pet")
     if reference is not None:

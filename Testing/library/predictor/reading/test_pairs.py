@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CHMFLPredictorLib.reading.checks import inside_fraction
+from CHMFLPredictorLib.reading.geometry import VoxelGrid
 from CHMFLPredictorLib.reading.volumes import Volume, check_mask, check_pair, read_ct, read_mask, read_pair, read_pet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,7 +84,8 @@ def test_overlap_against_sitk_resampling(angles, flip, shift):
         resampled = sitk.Resample(fixed(scale), moving, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
         return float(sitk.GetArrayFromImage(resampled).mean())
 
-    assert expected(0.999) - 1e-6 <= inside_fraction(moving, fixed(1.0)) <= expected(1.001) + 1e-6
+    share = VoxelGrid.of_image(moving).share_in(VoxelGrid.of_image(fixed(1.0)))
+    assert expected(0.999) - 1e-6 <= share <= expected(1.001) + 1e-6
 
 
 # Masks ----------------------------------------------------------------------------------------------------------------
