@@ -65,6 +65,8 @@ class Narrator:
 
 def summary(result: dict) -> str:
     """Return the numbers of a result for people."""
+    from CHMFLPredictorLib.tumor.measurements import MEASUREMENTS
+
     low, high = result["risk_interval"]
     tumor, members = result.get("tumor") or {}, ", ".join(f"{risk:.2f}" for risk in result["members"])
     rows = [
@@ -72,15 +74,9 @@ def summary(result: dict) -> str:
         ("Simple baseline", f"{result['baseline_risk']:.2f}"),
         ("Label", f"{result['label']}  (threshold {result['threshold']:.2f})"),
     ]
-    for title, key, unit in (
-        ("Tumor volume", "volume_ml", "ml"),
-        ("SUVmax", "suv_max", "g/ml"),
-        ("SUVmean", "suv_mean", "g/ml"),
-        ("Total lesion glycolysis", "tlg", "SUV ml"),
-        ("Longest diameter", "longest_diameter_mm", "mm"),
-    ):
+    for key, one in MEASUREMENTS.items():
         value = tumor.get(key)
-        rows.append((title, "not measured" if value is None else f"{value:.1f} {unit}"))
+        rows.append((one.title, "not measured" if value is None else f"{one.text(value)} {one.unit}"))
     center = ", ".join(f"{value:.0f}" for value in result["box"]["center_ras_mm"])
     rows.append(("Box", f"center R, A, S = {center} mm, found by: {result['box']['found_by']}"))
     rows.append(("Model", f"{result['model']['name']} {result['model']['version']} on {result['device']}"))

@@ -133,16 +133,12 @@ def _batch(options, progress: Progress, canceled) -> int:
 
 def summary(result: dict) -> str:
     """Return a result in a few lines for people."""
+    from ..tumor.measurements import MEASUREMENTS
+
     lines, tumor = [risk_sentence(result)], result["tumor"]
     if tumor and tumor["volume_ml"]:
-        lines.append(
-            f"Tumor {tumor['volume_ml']:.0f} ml, longest diameter {tumor['longest_diameter_mm']:.0f} mm"
-            + (
-                f", SUVmax {tumor['suv_max']:.1f}, TLG {tumor['tlg']:.0f} SUV ml"
-                if tumor["suv_max"] is not None
-                else ""
-            )
-        )
+        measured = [(one, tumor[key]) for key, one in MEASUREMENTS.items() if tumor[key] is not None]
+        lines.append(", ".join(f"{one.title} {one.text(value)} {one.unit}" for one, value in measured) + ".")
     times = result["timings_s"]
     lines.append(f"Risk after {times['to_risk']:.1f} s, all after {times['total']:.1f} s on {result['device']}.")
     lines.append("Not for clinical use.")

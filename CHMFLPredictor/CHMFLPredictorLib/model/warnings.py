@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from ..network.preprocessing import Sample, mask_to_grid
 from ..reading.checks import warning
+from ..tumor.measurements import SUV_UNIT
 
 TOLERANCE = 0.1  # of a limit: the ends of a range seen in 48 patients are not sharp
 DISAGREEMENT = 0.2
@@ -24,10 +25,10 @@ SAID_ONCE = {"hot_organ_in_box"}
 _QUANTITIES = {
     "pet_voxel_mm": ("largest voxel side of the PET", "mm", "SUV and texture depend on the resolution"),
     "ct_voxel_mm": ("largest voxel side of the CT", "mm", "small structures may be lost"),
-    "box_suv_max": ("highest SUV in the box", "SUV", "check the PET's units and whether an organ lies in the box"),
+    "box_suv_max": ("highest SUV in the box", SUV_UNIT, "check the PET's units and whether an organ lies in the box"),
     "box_filled": ("share of the box that both images cover", "", "part of the tumor's surroundings is unknown"),
     "tumor_volume_ml": ("volume of the segmented tumor", "ml", "check the segmentation"),
-    "tumor_suv_max": ("SUVmax of the segmented tumor", "SUV", "check the PET's units and the segmentation"),
+    "tumor_suv_max": ("SUVmax of the segmented tumor", SUV_UNIT, "check the PET's units and the segmentation"),
 }
 
 

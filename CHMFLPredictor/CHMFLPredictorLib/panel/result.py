@@ -5,18 +5,8 @@ from slicer.i18n import tr as _
 
 from ..report.plots import STRIP_HEIGHT, STRIP_WIDTH, cohort_strip
 from ..report.words import TODO, TODO_OUT_OF_RANGE
+from ..tumor.measurements import MEASUREMENTS
 from .words import honestyText, riskDetails, riskText
-
-
-def measurementRows() -> list[tuple[str, str, str, str]]:
-    """Title, key in the result, unit and format of each tumor measurement."""
-    return [
-        (_("Volume"), "volume_ml", "ml", ".0f"),
-        (_("SUVmax"), "suv_max", "g/ml", ".1f"),
-        (_("SUVmean"), "suv_mean", "g/ml", ".1f"),
-        (_("Total lesion glycolysis"), "tlg", "SUV ml", ".0f"),
-        (_("Longest diameter"), "longest_diameter_mm", "mm", ".0f"),
-    ]
 
 
 class ResultBox:
@@ -83,15 +73,15 @@ class ResultBox:
         table.visible = tumor is not None
         if tumor is None:
             return
-        rows = measurementRows()
-        table.setRowCount(len(rows))
-        for row, (title, key, unit, form) in enumerate(rows):
-            value = tumor.get(key)
-            cells = (title, _("not measured") if value is None else format(value, form), unit)
+        table.setRowCount(len(MEASUREMENTS))
+        for row, one in enumerate(MEASUREMENTS.values()):
+            value = tumor.get(one.key)
+            cells = (one.title, _("not measured") if value is None else one.text(value), one.unit)
             for column, text in enumerate(cells):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
         table.resizeRowsToContents()
-        height = table.horizontalHeader().sizeHint.height() + sum(table.rowHeight(row) for row in range(len(rows)))
+        rows = sum(table.rowHeight(row) for row in range(len(MEASUREMENTS)))
+        height = table.horizontalHeader().sizeHint.height() + rows
         table.setFixedHeight(height + 2 * table.frameWidth + 2)
 
     def _plot(self, numbers: dict, card: dict | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import BadInput, Canceled, ChmflError, MissingDependency, MissingModel
 from ..events import Progress
 from ..failures import as_known
+from ..tumor.measurements import MEASUREMENTS
 from .inputs import Inputs, describe_inputs
 from .output_folder import OutputFolder
 from .prediction import Predictor
@@ -23,9 +24,9 @@ from .prediction import Predictor
 RESULTS_FILE = "results.csv"
 REQUIRED, OPTIONAL = ("patient_id", "pet", "ct"), ("segmentation", "center")
 COLUMNS = (
-    "patient_id", "status", "risk", "risk_low", "risk_high", "label", "threshold", "baseline_risk", "volume_ml",
-    "suv_max", "suv_mean", "tlg", "longest_diameter_mm", "center_r_mm", "center_a_mm", "center_s_mm", "found_by",
-    "warnings", "error_code", "error_message", "error_hint", "model", "model_sha256", "seconds", "folder",
+    "patient_id", "status", "risk", "risk_low", "risk_high", "label", "threshold", "baseline_risk", *MEASUREMENTS,
+    "center_r_mm", "center_a_mm", "center_s_mm", "found_by", "warnings", "error_code", "error_message", "error_hint",
+    "model", "model_sha256", "seconds", "folder",
 )  # fmt: skip
 # codes of what would fail in every row
 STOPS_ALL = ("output_full", "output_unwritable", "device_unknown", "gpu_absent", "gpu_unsupported")

@@ -24,7 +24,7 @@ from ..network.preprocessing import Preprocessing, Sample, mask_to_grid, prepare
 from ..reading import volumes
 from ..reading.image_files import write_image
 from ..tumor import location
-from ..tumor.measurements import measure
+from ..tumor.measurements import MEASUREMENTS, measure
 from ..tumor.segmentation import on_reference, segment
 from .inputs import Inputs, describe_inputs, software
 from .output_folder import OutputFolder, output_error, refuse_to_replace, writing_error
@@ -32,11 +32,7 @@ from .output_folder import OutputFolder, output_error, refuse_to_replace, writin
 RESULT_SCHEMA_VERSION = 1
 UNITS = {  # of the numbers in the result, by their key
     "risk": "1",
-    "volume_ml": "ml",
-    "suv_max": "SUV",
-    "suv_mean": "SUV",
-    "tlg": "SUV ml",
-    "longest_diameter_mm": "mm",
+    **{key: one.unit for key, one in MEASUREMENTS.items()},
     "center_ras_mm": "mm RAS",
     "size_mm": "mm",
     "timings_s": "s",

@@ -5,9 +5,10 @@ import io
 from pathlib import Path
 
 from ..files import write_bytes
+from ..tumor.measurements import MEASUREMENTS
 from .page import page
 from .plots import cohort_plot, known, risk_scale
-from .words import ALTERNATIVES, CAPTIONS, FOUND_BY, LABELS, TODO, TODO_OUT_OF_RANGE, TUMOR_ROWS
+from .words import ALTERNATIVES, CAPTIONS, FOUND_BY, LABELS, TODO, TODO_OUT_OF_RANGE
 
 
 def write_report(path, result: dict, card: dict, pictures: dict) -> Path:
@@ -39,7 +40,7 @@ def report_html(result: dict, card: dict, pictures: dict) -> str:
         "scale": Markup(risk_scale(risk, interval, members, threshold, result.get("baseline_risk"))),
         "warnings": _warnings(result.get("warnings")),
         "pictures": [_picture(name, picture) for name, picture in (pictures or {}).items()],
-        "tumor_rows": TUMOR_ROWS,
+        "measurements": MEASUREMENTS,
         "center": _place(box.get("center_ras_mm")),
         "size": " × ".join(f"{side:.0f}" for side in box["size_mm"]) + " mm" if box.get("size_mm") else None,
         "placed_by": FOUND_BY.get(box.get("found_by"), box.get("found_by")),

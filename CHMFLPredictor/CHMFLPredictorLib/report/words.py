@@ -10,13 +10,6 @@ ALTERNATIVES = {
     "slices": "Axial, sagittal and coronal slices of FDG-PET over CT with the outline of the segmented tumor",
     "relevance": "Axial, sagittal and coronal slices of the relevance map over CT",
 }
-TUMOR_ROWS = (
-    ("volume_ml", "Volume", "ml", "voxels of the segmentation"),
-    ("suv_max", "SUVmax", "g/ml", "hottest PET voxel in the segmentation"),
-    ("suv_mean", "SUVmean", "g/ml", "mean over the segmentation"),
-    ("tlg", "TLG", "SUV ml", "total lesion glycolysis"),
-    ("longest_diameter_mm", "Longest diameter", "mm", "in any direction of space"),
-)
 FOUND_BY = {
     "point": "the point given",
     "mask": "the mask given",

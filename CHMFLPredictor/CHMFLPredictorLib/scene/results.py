@@ -16,6 +16,7 @@ from vtk.util import numpy_support
 
 from ..errors import ChmflError
 from ..reading.geometry import index_to_ras
+from ..tumor.measurements import MEASUREMENTS
 from .nodes import check_inputs, local_geometry, world_geometry
 
 SEGMENT_ID, SEGMENT_NAME, SEGMENT_COLOR = "CFL_tumor", "Tumor (CFL)", (0.31, 0.85, 0.42)
@@ -38,7 +39,7 @@ CLASSES = {
 }
 NAMES = {"segmentation": "tumor", "relevance": "relevance", "table": "prediction", "box": "box", "report": "report"}
 ALWAYS = ("table", "box")  # the roles that every prediction has
-# title, path in result.json, unit (UCUM but for TLG, whose g would hide the SUV), description
+# title, path in result.json, unit (UCUM), description
 COLUMNS = (
     ("Risk of DM", "risk", "1", "Calibrated probability of distant metastases"),
     ("Risk, low end", "risk_interval.0", "1", "Low end of the risk's interval"),
@@ -46,11 +47,7 @@ COLUMNS = (
     ("Baseline risk", "baseline_risk", "1", "Risk by the simple baseline, the uptake in the box alone"),
     ("Threshold", "threshold", "1", "Risk from which on the label changes"),
     ("Label", "label", "", "Risk compared with the threshold"),
-    ("Tumor volume [ml]", "tumor.volume_ml", "ml", "Volume of the segmented tumor"),
-    ("SUVmax [g/ml]", "tumor.suv_max", "{SUVbw}g/ml", "Highest body-weight SUV in the tumor"),
-    ("SUVmean [g/ml]", "tumor.suv_mean", "{SUVbw}g/ml", "Mean body-weight SUV in the tumor"),
-    ("TLG [SUV ml]", "tumor.tlg", "SUV ml", "Total lesion glycolysis: volume times mean SUV"),
-    ("Longest diameter [mm]", "tumor.longest_diameter_mm", "mm", "Longest straight line in the tumor"),
+    *((f"{one.title} [{one.unit}]", f"tumor.{key}", one.ucum, one.meaning) for key, one in MEASUREMENTS.items()),
 )
 
 

@@ -4,13 +4,47 @@ The segmentation lies on the CT's grid, the PET on its own. Definitions follow t
 Initiative where it has one (volume by voxel counting, maximum 3D diameter between the vertices of the surface).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import pdist
 
-MEASUREMENTS = ("volume_ml", "suv_max", "suv_mean", "tlg", "longest_diameter_mm")
+SUV_UNIT, SUV_UCUM = "g/ml", "{SUVbw}g/ml"  # of body-weight SUV
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number of the tumor and how every table, file and page writes it.
+
+    :ivar key: its name in a result.
+    :ivar ucum: the unit as UCUM has it.
+    :ivar digits: decimals below 100; from there on none.
+    :ivar meaning: in a few words.
+    """
+
+    key: str
+    title: str
+    unit: str
+    ucum: str
+    digits: int
+    meaning: str
+
+    def text(self, value: float) -> str:
+        """The value for people, without its unit."""
+        return f"{value:.{self.digits if abs(value) < 100 else 0}f}"
+
+
+MEASUREMENTS = {
+    one.key: one
+    for one in (
+        Measurement("volume_ml", "Tumor volume", "ml", "ml", 1, "Voxels of the segmentation times their volume"),
+        Measurement("suv_max", "SUVmax", SUV_UNIT, SUV_UCUM, 1, "Hottest PET voxel in the segmentation"),
+        Measurement("suv_mean", "SUVmean", SUV_UNIT, SUV_UCUM, 1, "Mean over the segmentation"),
+        Measurement("tlg", "TLG", "SUV ml", "{SUVbw}g", 0, "Total lesion glycolysis: volume times mean SUV"),
+        Measurement("longest_diameter_mm", "Longest diameter", "mm", "mm", 0, "In any direction of space"),
+    )
+}
 FEW_PET_VOXELS = 8
 
 
@@ -55,6 +89,9 @@ def longest_diameter_mm(tumor: np.ndarray, spacing_mm: ArrayLike) -> float | Non
     :param spacing_mm: voxel size along the same axes.
     :returns: mm, or None without tumor.
     """
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
     tumor = np.asarray(tumor, bool)
     if not tumor.any():
         return None

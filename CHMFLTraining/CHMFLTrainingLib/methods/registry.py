@@ -60,8 +60,8 @@ def methods_of(file: Path) -> list[type[Method]]:
     :raises BadInput: methods_file.
     """
     file = file.resolve()
-    if file.is_file() and str(file.parent) not in FOLDERS:
-        FOLDERS.append(str(file.parent))
+    if file.is_file() and str(file.parent) not in methods.__path__:
+        methods.__path__.append(str(file.parent))
     module = _module(file.stem) if file.is_file() and file.suffix == ".py" else None
     found = _methods_in(module) if module and Path(module.__file__) == file else []
     if not found:

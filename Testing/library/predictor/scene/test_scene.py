@@ -252,7 +252,7 @@ def test_what_the_nodes_say(pair, scene):
     assert float(row["Risk of DM"]) == 0.7 and float(row["Risk, high end"]) == 0.9 and row["Label"] == "high"
     assert float(row["Tumor volume [ml]"]) == 12.5 and row["SUVmean [g/ml]"].lower() == "nan"
     assert table.GetColumnUnitLabel("Tumor volume [ml]") == "ml"
-    assert float(row["TLG [SUV ml]"]) == 50.0 and table.GetColumnUnitLabel("TLG [SUV ml]") == "SUV ml"
+    assert float(row["TLG [SUV ml]"]) == 50.0 and table.GetColumnUnitLabel("TLG [SUV ml]") == "{SUVbw}g"
     assert stored_result(table) == prediction.result
     assert list(box.GetCenterWorld()) == pytest.approx([1.5, 2.5, -3.5])
     assert list(box.GetSize()) == pytest.approx([192.0, 192.0, 240.0])

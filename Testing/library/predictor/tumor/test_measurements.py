@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CHMFLPredictorLib.tumor.measurements import MEASUREMENTS, longest_diameter_mm, measure
+from CHMFLPredictorLib.tumor.measurements import MEASUREMENTS, SUV_UCUM, SUV_UNIT, longest_diameter_mm, measure
 from conftest import REPOSITORY
 from scipy import ndimage
 from scipy.spatial.distance import pdist
@@ -47,7 +47,7 @@ def pet_of(function, spacing=(4.0, 4.0, 3.0), size=(24, 24, 34), origin=(-10.0, 
 def test_ball_has_the_volume_diameter_and_uptake_of_a_ball():
     tumor, pet = ball(20.0), pet_of(lambda p: np.full(p.shape[:-1], 5.0))
     values = measure(tumor, pet)
-    assert tuple(values) == MEASUREMENTS
+    assert tuple(values) == tuple(MEASUREMENTS)
     volume = 4 / 3 * np.pi * 2.0**3
     assert values["volume_ml"] == pytest.approx(volume, rel=0.01)
     assert values["longest_diameter_mm"] == pytest.approx(40.0, abs=2.0)
@@ -169,3 +169,56 @@ def test_real_patient_as_computed_another_way(sts, patient):
     assert values["suv_max"] == pytest.approx(suv.ravel()[hit].max())
     extent = np.ptp(points, axis=0)
     assert extent.max() <= values["longest_diameter_mm"] <= np.linalg.norm(extent + np.array(gtv.GetSpacing()))
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+NUMBERS = {"volume_ml": 220.99, "suv_max": 11.12, "suv_mean": 6.43, "tlg": 1420.2, "longest_diameter_mm": 88.4}
+TEXTS = ["221 ml", "11.1 g/ml", "6.4 g/ml", "1420 SUV ml", "88 mm"]
+
+
+def test_units_of_suv():
+    assert (SUV_UNIT, SUV_UCUM) == ("g/ml", "{SUVbw}g/ml")
+    assert [f"{one.text(NUMBERS[key])} {one.unit}" for key, one in MEASUREMENTS.items()] == TEXTS
+
+
+@pytest.mark.parametrize("key", MEASUREMENTS)
+def test_every_place_shows_the_unit_of_the_table(key):
+    from CHMFLPredictorLib.commands.cli import summary
+    from CHMFLPredictorLib.model import warnings
+    from CHMFLPredictorLib.predict import prediction
+    from CHMFLPredictorLib.report.report import report_html
+
+    one, text = MEASUREMENTS[key], TEXTS[list(MEASUREMENTS).index(key)]
+    result = {"tumor": NUMBERS, "risk": 0.4, "risk_interval": [0.3, 0.5], "threshold": 0.5, "label": "low"}
+    result |= {"timings_s": {"to_risk": 1.0, "total": 2.0}, "device": "cpu", "baseline_risk": 0.4, "members": [0.4]}
+    assert prediction.UNITS[key] == one.unit
+    assert f"{one.title} {text}" in summary(result)
+    assert f">{text}</td>" in report_html(result, {}, {})
+    if (name := f"tumor_{key}") in warnings.observe_tumor(NUMBERS):
+        (found,) = warnings.outside_ranges({name: 9.0}, {name: [1.0, 2.0]})
+        assert f" 9 {one.unit}" in found["text"]
+    lines = [line for name in ("", "CHMFLPredictor/", "CHMFLTraining/") for line in _lines(f"{name}README.md")]
+    rows = [line.split("|") for line in lines if f"`tumor.{key}`" in line]
+    fields = {f"`tumor.{name}`": one.unit for name, one in MEASUREMENTS.items()}
+    assert rows, "the README explains the fields of result.json"
+    for row in rows:
+        units = dict.fromkeys(fields[name.strip()] for name in row[1].split(",") if name.strip() in fields)
+        assert row[2].strip() == ", ".join(units)
+
+
+def _lines(name):
+    path = REPOSITORY / name
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def test_the_scene_shows_the_units_of_the_table():
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    import slicer_headless  # noqa: F401  (the scene's files need its modules)
+    from CHMFLPredictorLib.scene.nodes import UNITS
+    from CHMFLPredictorLib.scene.results import COLUMNS
+
+    columns = {path: (title, unit) for title, path, unit, _ in COLUMNS}
+    for key, one in MEASUREMENTS.items():
+        assert columns[f"tumor.{key}"] == (f"{one.title} [{one.unit}]", one.ucum)
+    assert UNITS[SUV_UCUM] == "SUV"
