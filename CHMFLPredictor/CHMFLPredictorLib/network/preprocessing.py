@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import SimpleITK as sitk
 
+from ..reading.volumes import AIR_HU
 from .normalization import normalize_luminosity_and_contrast, standardize
 
-AIR_HU = -1000.0
 _OUTSIDE = -1.0e6  # marks voxels that the image does not reach; no SUV or HU comes near it
 
 

@@ -6,9 +6,11 @@ Heights and the tumor's place are LPS mm (x to the left, y to the back, z to the
 
 from dataclasses import dataclass
 
+from ..reading.volumes import AIR_HU
+
 # HU (mild contrast, portal venous) and SUV of every tissue.
 TISSUES = {
-    "air": (-1000.0, 0.0), "skin": (15.0, 0.5), "fat": (-105.0, 0.25), "muscle": (58.0, 0.65), "septum": (-80.0, 0.3),
+    "air": (AIR_HU, 0.0), "skin": (15.0, 0.5), "fat": (-105.0, 0.25), "muscle": (58.0, 0.65), "septum": (-80.0, 0.3),
     "cortex": (1250.0, 0.25), "marrow": (-15.0, 0.6), "artery": (150.0, 1.7), "vein": (125.0, 1.6),
     "nerve": (30.0, 0.6), "bladder": (6.0, 42.0), "edema": (38.0, 1.1), "rim": (72.0, 8.6), "necrosis": (20.0, 1.2),
     "table": (-110.0, 0.0),

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from ..reading.geometry import middle_lps
 from ..reading.image_files import write_image
+from ..reading.volumes import AIR_HU, LOWEST_HU
 from .anatomy import ENVELOPE, MUSCLES, SEPTUM_MM, SKIN_MM, STATIONS, TABLE_Y, TISSUES, TUBES, Tumor
 
 CT_SPACING = (0.9766, 0.9766, 3.27)
@@ -68,7 +69,7 @@ def make_phantom(seed: int = 0, tumor: bool = True, bladder: bool = False, direc
     if direction == "flipped":
         pet, ct, mask_image = (sitk.Flip(image, (True, True, True)) for image in (pet, ct, mask_image))
     elif direction == "oblique":
-        ct, mask_image = _oblique(ct, sitk.sitkLinear, -1000.0), _oblique(mask_image, sitk.sitkNearestNeighbor, 0)
+        ct, mask_image = _oblique(ct, sitk.sitkLinear, AIR_HU), _oblique(mask_image, sitk.sitkNearestNeighbor, 0)
     return Phantom(pet, ct, mask_image, truth)
 
 
@@ -276,7 +277,7 @@ def _ct_noise(hu, random):
     marbling *= hu > -300.0
     noise += marbling
     noise += hu
-    return np.maximum(np.rint(noise, out=noise), np.float32(-1024.0), out=noise)
+    return np.maximum(np.rint(noise, out=noise), np.float32(LOWEST_HU), out=noise)
 
 
 def _acquire_pet(suv, random) -> sitk.Image:

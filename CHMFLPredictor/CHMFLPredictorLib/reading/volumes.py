@@ -30,7 +30,8 @@ __all__ = [
     "write_image",
 ]
 
-AIR_HU = -1024.0
+AIR_HU = -1000.0  # what stands where there is no CT
+LOWEST_HU = -1024.0  # that a scanner writes; what lies below is padding outside its circle
 HEADER_FIELDS = ("chmfl_modality", "chmfl_units")  # what the Slicer scene knew of a volume that it wrote
 HEADER_WARNINGS = "chmfl_warnings"
 SWAP_HINT = "Check that PET and CT were not swapped or chosen twice."
@@ -102,8 +103,8 @@ def read_ct(path) -> Volume:
             text = f"The {name} looks like a PET: its lowest value is {low:.3g}, its 99th percentile {p99:.3g}."
             raise BadInput("ct_is_pet", text, SWAP_HINT)
     volume.warnings += checks.check_hounsfield(low, sample, name)
-    if low < AIR_HU:
-        volume.image = sitk.Maximum(volume.image, AIR_HU)
+    if low < LOWEST_HU:
+        volume.image = sitk.Maximum(volume.image, LOWEST_HU)
     volume.modality, volume.units = "CT", "HU"
     return volume
 

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..files import write_bytes
+from ..reading.volumes import AIR_HU
 from .outlines import outline_segments
 from .slices import PLANES, center_lps, field_mm, panel_grid, position_text, sample, tumor_of
 
@@ -115,7 +116,7 @@ def _gray(ct, plane, center, field):
     """One panel of CT: its grid and its gray levels 0 to 1."""
     grid = panel_grid(ct, plane, center, field, PANEL)
     low, high = CT_WINDOW_HU
-    hu = sample(ct, grid, sitk.sitkLinear, -1000.0)
+    hu = sample(ct, grid, sitk.sitkLinear, AIR_HU)
     return grid, np.clip((hu - low) / (high - low), 0.0, 1.0)
 
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from ..errors import BadInput
 from ..reading.geometry import bounds_lps
+from ..reading.volumes import AIR_HU
 
 STEP_MM = 4.0  # about a PET voxel: nothing smaller is resolved, and a body-wide scan stays small
 SMOOTHING_FWHM_MM = 8.0  # about PET's own resolution; takes the noise off the threshold
@@ -117,7 +118,7 @@ def common_field(pet_suv_image: sitk.Image, ct_hu_image: sitk.Image) -> Field:
     weight = ndimage.gaussian_filter(inside.astype(np.float32), SMOOTHING_FWHM_MM / 2.355 / STEP_MM)
     smooth = ndimage.gaussian_filter(np.where(inside, suv, 0.0), SMOOTHING_FWHM_MM / 2.355 / STEP_MM)
     suv = np.where(inside, smooth / np.maximum(weight, 1e-3), 0.0).astype(np.float32)
-    return Field(suv, np.where(inside, hu, -1000.0).astype(np.float32), inside, tuple(origin.tolist()))
+    return Field(suv, np.where(inside, hu, AIR_HU).astype(np.float32), inside, tuple(origin.tolist()))
 
 
 def body(field: Field) -> np.ndarray:

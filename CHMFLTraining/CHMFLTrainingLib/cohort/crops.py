@@ -99,7 +99,7 @@ def _make(patient: Patient, settings: Preprocessing) -> dict[str, np.ndarray]:
     if pet is None:
         sample.suv[:] = 0.0
     if ct is None:
-        sample.hu[:] = preprocessing.AIR_HU
+        sample.hu[:] = volumes.AIR_HU
     tumor = preprocessing.mask_to_grid(mask, sample.grid)
     volume_ml = tumor.sum() * sample.grid.voxel_ml
     measurements = np.log([max(volume_ml, 0.1), max(float(sample.suv[tumor > 0].max(initial=0.0)), 0.1)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from CHMFLPredictorLib.reading.volumes import AIR_HU, LOWEST_HU
 
 from .cases import Case, Paths
 
@@ -16,7 +17,7 @@ VOXEL_MM = 6.0
 RADIUS_MM = (15.0, 27.0)  # without and with the event
 SUV = (4.0, 9.0)
 TUMOR_HU = (10.0, 240.0)
-MUSCLE_HU, AIR_HU = 55.0, -1000.0
+MUSCLE_HU = 55.0
 
 
 def planted_cases(n: int, signal: bool, seed: int, tmp) -> list[Case]:
@@ -72,4 +73,4 @@ def _arrays(radius_mm: float, uptake: float, density: float, random: np.random.G
     suv = np.where(body, 0.6, 0.02) + np.where(tumor, uptake * (1 - 0.4 * (distance / radius_mm) ** 2), 0.0)
     suv = np.maximum(suv * random.normal(1.0, 0.08, suv.shape), 0.0)
     hu = np.where(body, np.where(tumor, density, MUSCLE_HU), AIR_HU) + random.normal(0, 8, suv.shape)
-    return suv.astype(np.float32), np.maximum(hu, -1024).round().astype(np.int16), tumor.astype(np.uint8)
+    return suv.astype(np.float32), np.maximum(hu, LOWEST_HU).round().astype(np.int16), tumor.astype(np.uint8)
