@@ -3,7 +3,7 @@
 The log-odds of a network trained on 40 patients are overconfident, so they are mapped by a logistic curve that was
 fitted to out-of-fold log-odds only (Platt scaling): ``risk = 1 / (1 + exp(-(slope * log_odds + intercept)))``. The
 curve was fitted to single networks; the mean of an ensemble is less extreme than its members, which leaves the
-calibrated risk on the cautious side.
+calibrated risk nearer to one half.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from ..errors import BadInput, Canceled, ChmflError
 from ..events import Progress
-from ..model import warnings as cautions
+from ..model import warnings as model_warnings
 from ..model.baseline import baseline_risk, uptake
 from ..model.bundle import Bundle, load_bundle
 from ..model.calibration import risk as calibrated_risk
@@ -122,14 +122,14 @@ class _Run:
         self.enter("preprocess")
         sample = prepare(pet, ct, place.center_ras, self.predictor.preprocessing)
         self._require_data(sample, place)
-        observed = cautions.observe(pet, ct, sample)
+        observed = model_warnings.observe(pet, ct, sample)
         inputs = self._network_inputs(sample, mask)
         self.enter("model")
         networks, backend = self.predictor.ready(self.check)
         self.warn(backend.warnings)
         self.enter("risk")
         result = self._risk(card, sample, backend, inputs)
-        self.warn(cautions.disagreement(result["risk"], result["threshold"], result["baseline_risk"]))
+        self.warn(model_warnings.disagreement(result["risk"], result["threshold"], result["baseline_risk"]))
         result |= self._about(card, sample, place, backend)
         segmentation = relevance = None
         if not risk_only:
@@ -137,8 +137,8 @@ class _Run:
             self.enter("relevance")
             relevance = self._relevance(networks, inputs, sample, ct)
         elif mask is not None:
-            self.warn(cautions.judge_mask(mask, None, sample))
-        self.warn(cautions.outside_ranges(observed, card["input_ranges"]))
+            self.warn(model_warnings.judge_mask(mask, None, sample))
+        self.warn(model_warnings.outside_ranges(observed, card["input_ranges"]))
         self.enter("write")
         files = self._write(folder, result, card, pet, ct, segmentation, relevance, place)
         with contextlib.suppress(Canceled):  # the results are there, whether or not somebody still listens
@@ -163,7 +163,7 @@ class _Run:
 
     def warn(self, found: list[dict]) -> None:
         """Keep warnings and say them, each once."""
-        said = {one["code"] for one in self.warnings} & cautions.SAID_ONCE
+        said = {one["code"] for one in self.warnings} & model_warnings.SAID_ONCE
         for one in ({**one, "text": self.inputs.in_words(one["text"])} for one in found):
             if one not in self.warnings and one["code"] not in said:
                 self.warnings.append(one)
@@ -261,10 +261,10 @@ class _Run:
         image, tumor = segment(probability, sample, ct)
         self.timings["to_segmentation"] = round(time.perf_counter() - self._begin, 3)
         result["tumor"] = measure(image, pet)
-        observed |= cautions.observe_tumor(result["tumor"])
-        self.warn(cautions.judge_segmentation(tumor, sample))
+        observed |= model_warnings.observe_tumor(result["tumor"])
+        self.warn(model_warnings.judge_segmentation(tumor, sample))
         if mask is not None:
-            self.warn(cautions.judge_mask(mask, tumor, sample))
+            self.warn(model_warnings.judge_mask(mask, tumor, sample))
         return image
 
     def _relevance(self, networks, inputs, sample: Sample, ct: sitk.Image) -> sitk.Image:

@@ -268,7 +268,7 @@ def test_on_reference_is_the_same_as_resampling_everything(shift):
     assert (expected > 0).any() == (shift != (500, 0, 0))
 
 
-# The cautions --------------------------------------------------------------------------------------------------------
+# The warnings --------------------------------------------------------------------------------------------------------
 
 
 def made_sample(shape=(30, 30, 30), voxel_mm=4.0) -> Sample:
