@@ -112,16 +112,16 @@ def test_choices_are_saved_with_the_scene(widget, tmp_path):
     assert Path(widget.panel.state.folder) == tmp_path / "run"
 
 
-@pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system cannot look at an ended child without taking it")
-def test_an_ended_child_of_a_panel_that_is_gone_is_gone():
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="without it this test does not know when its child has ended")
+def test_an_ended_child_of_a_panel_that_is_gone_is_gone(tmp_path):
     """After a reload nobody asks for the exit code of the run's program: its number stays, the program does not."""
-    from CHMFLTrainingLib.run.process import pid_exists
+    from CHMFLTrainingLib.run.process import is_running
 
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert pid_exists(child.pid)
+    assert is_running(child.pid, tmp_path)
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert not pid_exists(child.pid)
+    assert not is_running(child.pid, tmp_path)
     assert child.wait(60) == 1, "the exit code is still there for whoever asks"
 
 

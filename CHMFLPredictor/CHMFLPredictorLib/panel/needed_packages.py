@@ -25,6 +25,7 @@ _PURPOSES = {
     "safetensors": "safetensors {minimum} or newer: keeps trained weights",
     "dask": "Dask {minimum} or newer: shares the work among processor cores or computers",
     "distributed": "Dask's scheduler (distributed) {minimum} or newer",
+    "psutil": "psutil {minimum} or newer: tells whether a training still runs",
     "matplotlib": "Matplotlib {minimum} or newer: draws the figures",
     "monai": "MONAI {minimum} or newer: V-Net",
     "mirp": "mirp {minimum} or newer: radiomic features after IBSI",

@@ -120,7 +120,7 @@ class DetachedRun:
             self._identify()
         if self._pid is None or not self._here:
             return is_at_work(self.folder)
-        return pid_exists(self._pid) and (self.asked or is_at_work(self.folder))
+        return is_running(self._pid, self.folder) and (self.asked or is_at_work(self.folder))
 
     def stop(self) -> None:
         """Ask it to stop; :meth:`poll` ends it if it does not."""
@@ -217,45 +217,32 @@ def is_at_work(folder: Path) -> bool:
     owner = owner_of(folder)
     if owner is None or owner.get("token") is None:
         return False
-    try:
-        silent_s = time.time() - (Path(folder) / run_owner.OWNER_FILE).stat().st_mtime
-    except OSError:
-        return False
     here = owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int)
-    return silent_s < run_owner.SILENT_S and (not here or pid_exists(owner["pid"]))
+    return _silent_s(folder) < run_owner.SILENT_S and (not here or is_running(owner["pid"], folder))
 
 
-def pid_exists(pid: int) -> bool:
-    """Whether a process of this computer has that number and has not ended."""
-    if os.name == "nt":
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-        if not handle:
-            return False
-        code = ctypes.c_ulong()
-        ctypes.windll.kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
-        ctypes.windll.kernel32.CloseHandle(handle)
-        return code.value == 259  # STILL_ACTIVE
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return not _ended_child(pid)
-
-
-def _ended_child(pid: int) -> bool:
-    """Whether it is a child of this program that has ended and keeps its number since nobody asked for its exit code:
-    started by a panel that was reloaded since.
+def is_running(pid: int, folder: Path) -> bool:
+    """Whether a run's process, on this computer, has not ended. Where psutil is absent, since a panel looks at a run
+    before anything is installed: whether it was heard of lately.
     """
     try:
-        if hasattr(os, "waitid"):  # looks without taking the exit code away from whoever started it
-            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
+        import psutil
+    except ImportError:
+        return _silent_s(folder) < run_owner.SILENT_S
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # a zombie waits for a panel that was reloaded
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True  # another user's
+
+
+def _silent_s(folder: Path) -> float:
+    """Seconds since the program was heard of, which touches owner.json as long as it lives."""
+    try:
+        return time.time() - (Path(folder) / run_owner.OWNER_FILE).stat().st_mtime
     except OSError:
-        return False  # another program's child
+        return float("inf")
 
 
 def _take_token(folder: Path) -> None:

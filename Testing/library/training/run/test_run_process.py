@@ -170,6 +170,16 @@ def test_dead_owner_is_known_at_once(started, tmp_path):
     assert not is_at_work(tmp_path) and not DetachedRun(tmp_path).alive()
 
 
+def test_without_psutil_a_run_lives_as_long_as_it_is_heard_of(tmp_path, monkeypatch):
+    """A panel looks at runs before anything is installed."""
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert not process.is_running(os.getpid(), tmp_path)
+    with run_owner.RunOwner(tmp_path):
+        assert is_at_work(tmp_path) and process.is_running(os.getpid(), tmp_path)
+        os.utime(tmp_path / run_owner.OWNER_FILE, (1, 1))
+        assert not is_at_work(tmp_path)
+
+
 def test_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(process.BadInput) as refused:
