@@ -9,6 +9,7 @@ import nearest_age
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLTrainingLib import methods as package
 from CHMFLTrainingLib.commands.cli import main
 from CHMFLTrainingLib.features import radiomics
 from CHMFLTrainingLib.methods import registry
@@ -44,11 +45,8 @@ def quick():
 
 
 @pytest.fixture(autouse=True)
-def _shipped_only():
-    others = registry.FOLDERS[1:]
-    registry.FOLDERS[1:] = []
-    yield
-    registry.FOLDERS[1:] = others
+def _shipped_only(monkeypatch):
+    monkeypatch.setattr(package, "__path__", package.__path__[:1])
 
 
 def failures(method, options=None, checks=CHECKS):
