@@ -77,7 +77,7 @@ class Method:
             cls.NEEDS_TO_PREDICT = cls.NEEDS
         if {"Options", "UNREAD"} & vars(cls).keys():
             cls.OPTIONS = cls.Options.names() - cls.UNREAD
-        for name, value in paper_rows().get(vars(cls).get("NAME"), {}).items():
+        for name, value in paper_rows().get(vars(cls).get("NAME", ""), {}).items():
             setattr(cls, name, value)
 
     def __init__(self, settings: Settings):
@@ -178,7 +178,7 @@ class Method:
 
 
 @cache
-def paper_rows() -> dict[str, dict]:
+def paper_rows() -> dict[str, dict[str, Any]]:
     """GROUP, ROW, PAPER and PAPER_SEGMENTATION of the rows that the paper prints, by their names."""
     return {
         row["name"]: {

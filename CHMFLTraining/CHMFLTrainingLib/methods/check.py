@@ -15,7 +15,7 @@ from CHMFLPredictorLib.errors import BadInput
 
 from ..cohort.cases import Case
 from ..cohort.planted import planted_cases
-from ..statistics.evaluation import auc
+from ..statistics.auc import auc
 from ..training.settings import Settings
 from .base import GROUPS, Method
 from .permuted_labels import deal
