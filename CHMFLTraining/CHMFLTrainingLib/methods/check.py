@@ -22,7 +22,7 @@ from .permuted_labels import deal
 
 KNOWN, NEW = 20, 24  # patients to learn from and to judge by, half of each with the event
 LEARNED = 0.9  # least AUC where the outcome is planted: it is easy to find
-CHANCE = (0.2, 0.8)  # AUC where there is nothing to find; its standard error with 12 and 12 patients is 0.12
+CHANCE = (0.15, 0.85)  # AUC where there is nothing to find; its standard error with 12 and 12 patients is 0.12
 SEED = 5
 SAVED = {".json", ".npz", ".safetensors"}  # none of them can run code as it is read
 OF_THE_RUN = {"relevance_patients"}  # an option that a run reads of every method's settings

@@ -24,7 +24,7 @@ NETWORKS = {
     "CNLPC": {"epochs": 15},
     "3DMCL": {"epochs": 5},
     "MOR + 3D CNNs": {"epochs": 10},
-    "3D-CNN-PET": {"epochs": 6, "learning_rate": 0.003},
+    "2D-CNN-PET-CT": {"epochs": 10, "learning_rate": 0.003},
     "ResNet18-PET-CT": {"epochs": 6, "learning_rate": 0.001},
 }
 TINY = {"CHMFL": {"epochs": 6, "batch_size": 4}, "Mask + HMFL": {"epochs": 6, "batch_size": 4}}
