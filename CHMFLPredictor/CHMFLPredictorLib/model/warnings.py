@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..network.preprocessing import Sample, mask_to_grid
+from ..network.preprocessing import NetworkInput, mask_to_grid
 from ..reading.checks import warning
 from ..tumor.measurements import SUV_UNIT
 
@@ -32,18 +32,18 @@ _QUANTITIES = {
 }
 
 
-def observe(pet: sitk.Image, ct: sitk.Image, sample: Sample) -> dict[str, float]:
+def observe(pet: sitk.Image, ct: sitk.Image, network_input: NetworkInput) -> dict[str, float]:
     """Return what :func:`outside_ranges` compares, of one patient's images. Training collects the same for the card.
 
     :param pet: PET in SUV.
     :param ct: CT in HU.
-    :param sample: the box cut from both.
+    :param network_input: the box cut from both.
     """
     return {
         "pet_voxel_mm": float(max(pet.GetSpacing())),
         "ct_voxel_mm": float(max(ct.GetSpacing())),
-        "box_suv_max": float(sample.suv.max()),
-        "box_filled": float(sample.inside.mean()),
+        "box_suv_max": float(network_input.suv.max()),
+        "box_filled": float(network_input.inside.mean()),
     }
 
 
@@ -97,7 +97,7 @@ def disagreement(risk: float, threshold: float, baseline: float, baseline_thresh
     return [warning("baseline_disagrees", text)]
 
 
-def judge_segmentation(tumor: np.ndarray, sample: Sample) -> list[dict]:
+def judge_segmentation(tumor: np.ndarray, network_input: NetworkInput) -> list[dict]:
     """Warn where nothing was segmented, the tumor reaches the box's faces, or something hotter lies elsewhere in the
     box.
 
@@ -107,21 +107,21 @@ def judge_segmentation(tumor: np.ndarray, sample: Sample) -> list[dict]:
         text = "No tumor was segmented in the box. Check the box's place; the risk may mean nothing."
         return [warning("nothing_segmented", text)]
     found = []
-    if _face_cm2(tumor, sample) > FACE_CM2:
+    if _face_cm2(tumor, network_input) > FACE_CM2:
         text = "The segmented tumor reaches the edge of the model's box: it may be larger, its volume and risk too low."
         found.append(warning("tumor_larger_than_box", text))
-    return found + _hot_organ(tumor, sample)
+    return found + _hot_organ(tumor, network_input)
 
 
-def judge_mask(mask: sitk.Image, tumor: np.ndarray | None, sample: Sample) -> list[dict]:
+def judge_mask(mask: sitk.Image, tumor: np.ndarray | None, network_input: NetworkInput) -> list[dict]:
     """Warn where a given mask does not fit into the box, or the model segmented something else.
 
     :param mask: the mask that placed the box, 0 or not 0, any grid.
     :param tumor: bool (X, Y, Z), the model's segmentation in the box, or None where there is none.
     """
-    given = mask_to_grid(mask, sample.grid).astype(bool)
+    given = mask_to_grid(mask, network_input.grid).astype(bool)
     mask_ml = float(np.count_nonzero(sitk.GetArrayViewFromImage(mask))) * float(np.prod(mask.GetSpacing())) / 1000.0
-    share, found = float(given.sum()) * sample.grid.voxel_ml / mask_ml, []
+    share, found = float(given.sum()) * network_input.grid.voxel_ml / mask_ml, []
     if share < 0.9:  # resampling alone changes a volume by a few percent
         text = f"The box holds {share:.0%} of the given mask ({mask_ml:.0f} ml): the model does not see the rest of it."
         found.append(warning("tumor_larger_than_box", text))
@@ -133,25 +133,25 @@ def judge_mask(mask: sitk.Image, tumor: np.ndarray | None, sample: Sample) -> li
     return found
 
 
-def _face_cm2(tumor: np.ndarray, sample: Sample) -> float:
+def _face_cm2(tumor: np.ndarray, network_input: NetworkInput) -> float:
     """Area of the tumor on the six faces of the box, where there is image behind the face."""
     voxels = 0
     for axis in range(3):
         for end in (0, -1):
-            face = np.take(tumor, end, axis=axis) & np.take(sample.inside, end, axis=axis)
+            face = np.take(tumor, end, axis=axis) & np.take(network_input.inside, end, axis=axis)
             voxels += int(face.sum())
-    return voxels * sample.grid.spacing[0] ** 2 / 100.0
+    return voxels * network_input.grid.spacing[0] ** 2 / 100.0
 
 
-def _hot_organ(tumor: np.ndarray, sample: Sample) -> list[dict]:
-    away = ndimage.distance_transform_edt(~tumor, sampling=sample.grid.spacing) > CLEARANCE_MM
-    cut = max(float(sample.suv[tumor].max()), HOT_ORGAN_SUV)
-    hot = away & (sample.suv > cut)
-    volume_ml = float(hot.sum()) * sample.grid.voxel_ml
+def _hot_organ(tumor: np.ndarray, network_input: NetworkInput) -> list[dict]:
+    away = ndimage.distance_transform_edt(~tumor, sampling=network_input.grid.spacing) > CLEARANCE_MM
+    cut = max(float(network_input.suv[tumor].max()), HOT_ORGAN_SUV)
+    hot = away & (network_input.suv > cut)
+    volume_ml = float(hot.sum()) * network_input.grid.voxel_ml
     if volume_ml < HOT_ORGAN_ML:
         return []
     text = (
         f"{volume_ml:.0f} ml in the box, away from the segmented tumor, are hotter than the tumor (up to SUV "
-        f"{float(sample.suv[hot].max()):.1f}): an organ such as the bladder may have raised the risk."
+        f"{float(network_input.suv[hot].max()):.1f}): an organ such as the bladder may have raised the risk."
     )
     return [warning("hot_organ_in_box", text)]

@@ -120,7 +120,7 @@ class Grid:
 
 
 @dataclass
-class Sample:
+class NetworkInput:
     """One patient as the network sees it. All arrays have the box's shape (X, Y, Z).
 
     :param inputs: float32 (2, X, Y, Z), channel 0 PET, channel 1 CT, after all steps.
@@ -146,7 +146,7 @@ def box_grid(center_ras, preprocessing: Preprocessing) -> Grid:
     return Grid(origin, spacing, tuple(preprocessing.size_voxels))
 
 
-def prepare(pet: sitk.Image, ct: sitk.Image, center_ras, preprocessing: Preprocessing) -> Sample:
+def prepare(pet: sitk.Image, ct: sitk.Image, center_ras, preprocessing: Preprocessing) -> NetworkInput:
     """Resample PET (SUV) and CT (HU) into the box around ``center_ras`` (mm) and run the model's intensity steps."""
     grid = box_grid(center_ras, preprocessing)
     suv = grid.sample(_smoothed(pet, grid), _OUTSIDE)
@@ -154,7 +154,7 @@ def prepare(pet: sitk.Image, ct: sitk.Image, center_ras, preprocessing: Preproce
     inside = (suv > _OUTSIDE / 2) & (hu > _OUTSIDE / 2)
     suv = np.where(suv > _OUTSIDE / 2, suv, np.float32(0))
     hu = np.where(hu > _OUTSIDE / 2, hu, np.float32(AIR_HU))
-    return Sample(normalize(suv, hu, preprocessing), suv, hu, inside, grid)
+    return NetworkInput(normalize(suv, hu, preprocessing), suv, hu, inside, grid)
 
 
 def normalize(suv: np.ndarray, hu: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..model.baseline import baseline_risk, uptake
 from ..model.bundle import Bundle, load_bundle
 from ..model.calibration import risk as calibrated_risk
 from ..model.loader import ModelLoader, require_packages
-from ..network.preprocessing import Preprocessing, Sample, mask_to_grid, prepare
+from ..network.preprocessing import NetworkInput, Preprocessing, mask_to_grid, prepare
 from ..reading import volumes
 from ..reading.image_files import write_image
 from ..tumor import location
@@ -120,24 +120,24 @@ class _Run:
         self.enter("locate")
         place = self._locate(pet, ct, mask)
         self.enter("preprocess")
-        sample = prepare(pet, ct, place.center_ras, self.predictor.preprocessing)
-        self._require_data(sample, place)
-        observed = model_warnings.observe(pet, ct, sample)
-        inputs = self._network_inputs(sample, mask)
+        network_input = prepare(pet, ct, place.center_ras, self.predictor.preprocessing)
+        self._require_data(network_input, place)
+        observed = model_warnings.observe(pet, ct, network_input)
+        inputs = self._network_inputs(network_input, mask)
         self.enter("model")
         networks, backend = self.predictor.ready(self.check)
         self.warn(backend.warnings)
         self.enter("risk")
-        result = self._risk(card, sample, backend, inputs)
+        result = self._risk(card, network_input, backend, inputs)
         self.warn(model_warnings.disagreement(result["risk"], result["threshold"], result["baseline_risk"]))
-        result |= self._about(card, sample, place, backend)
+        result |= self._about(card, network_input, place, backend)
         segmentation = relevance = None
         if not risk_only:
-            segmentation = self._segment(backend, inputs, sample, pet, ct, mask, result, observed)
+            segmentation = self._segment(backend, inputs, network_input, pet, ct, mask, result, observed)
             self.enter("relevance")
-            relevance = self._relevance(networks, inputs, sample, ct)
+            relevance = self._relevance(networks, inputs, network_input, ct)
         elif mask is not None:
-            self.warn(model_warnings.judge_mask(mask, None, sample))
+            self.warn(model_warnings.judge_mask(mask, None, network_input))
         self.warn(model_warnings.outside_ranges(observed, card["input_ranges"]))
         self.enter("write")
         files = self._write(folder, result, card, pet, ct, segmentation, relevance, place)
@@ -197,23 +197,23 @@ class _Run:
         return place
 
     @staticmethod
-    def _require_data(sample: Sample, place) -> None:
-        if not sample.inside.any():
+    def _require_data(network_input: NetworkInput, place) -> None:
+        if not network_input.inside.any():
             center = ", ".join(f"{c:.1f}" for c in place.center_ras)
             message = f"PET and CT do not reach into the model's box around ({center}) mm RAS."
             raise BadInput("box_outside_images", message, "Choose a point inside both images.")
 
-    def _network_inputs(self, sample: Sample, mask) -> np.ndarray:
+    def _network_inputs(self, network_input: NetworkInput, mask) -> np.ndarray:
         """The input of the networks (channels, X, Y, Z); Mask + HMFL models see the tumor label beside each image."""
         if self.predictor.bundle.card["network"].get("branch_inputs", 1) == 1:
-            return sample.inputs
+            return network_input.inputs
         if mask is None:
             message = f"The model {self.predictor.bundle.card['name']} needs a mask of the tumor."
             raise BadInput("segmentation_needed", message, "Give one with --segmentation, or choose another model.")
-        label = mask_to_grid(mask, sample.grid).astype(np.float32)
-        return np.stack([sample.inputs[0], label, sample.inputs[1], label])
+        label = mask_to_grid(mask, network_input.grid).astype(np.float32)
+        return np.stack([network_input.inputs[0], label, network_input.inputs[1], label])
 
-    def _risk(self, card: dict, sample: Sample, backend, inputs) -> dict:
+    def _risk(self, card: dict, network_input: NetworkInput, backend, inputs) -> dict:
         log_odds = backend.log_odds(inputs)
         value, members, interval = calibrated_risk(log_odds, card)
         threshold = float(card["threshold"]["value"])
@@ -221,7 +221,7 @@ class _Run:
             "risk": round(value, 6),
             "risk_interval": [round(limit, 6) for limit in interval],
             "members": [round(member, 6) for member in members],
-            "baseline_risk": round(baseline_risk(card, uptake(sample.suv, sample.grid.voxel_ml)), 6),
+            "baseline_risk": round(baseline_risk(card, uptake(network_input.suv, network_input.grid.voxel_ml)), 6),
             "threshold": threshold,
             "label": "high" if value >= threshold else "low",
         }
@@ -229,7 +229,7 @@ class _Run:
         self.progress.say({"event": "risk", **numbers, "elapsed_s": self.timings["to_risk"]})
         return {"schema_version": RESULT_SCHEMA_VERSION, **numbers}
 
-    def _about(self, card: dict, sample: Sample, place, backend) -> dict:
+    def _about(self, card: dict, network_input: NetworkInput, place, backend) -> dict:
         center = [round(float(c), 3) for c in place.center_ras]
         return {
             "tumor": None,
@@ -248,7 +248,7 @@ class _Run:
             "software": software(),
         }
 
-    def _segment(self, backend, inputs, sample, pet, ct, mask, result, observed):
+    def _segment(self, backend, inputs, network_input, pet, ct, mask, result, observed):
         self.enter("segmentation")
 
         def on_member(done: int, count: int) -> None:
@@ -257,21 +257,23 @@ class _Run:
 
         probability = backend.tumor_probability(inputs, on_member)
         if probability is None:  # a Mask + HMFL model has no decoder: the given mask is the tumor
-            probability = mask_to_grid(mask, sample.grid).astype(np.float32)
-        image, tumor = segment(probability, sample, ct)
+            probability = mask_to_grid(mask, network_input.grid).astype(np.float32)
+        image, tumor = segment(probability, network_input, ct)
         self.timings["to_segmentation"] = round(time.perf_counter() - self._begin, 3)
         result["tumor"] = measure(image, pet)
         observed |= model_warnings.observe_tumor(result["tumor"])
-        self.warn(model_warnings.judge_segmentation(tumor, sample))
+        self.warn(model_warnings.judge_segmentation(tumor, network_input))
         if mask is not None:
-            self.warn(model_warnings.judge_mask(mask, tumor, sample))
+            self.warn(model_warnings.judge_mask(mask, tumor, network_input))
         return image
 
-    def _relevance(self, networks, inputs, sample: Sample, ct: sitk.Image) -> sitk.Image:
+    def _relevance(self, networks, inputs, network_input: NetworkInput, ct: sitk.Image) -> sitk.Image:
         from ..network.relevance import relevance_map
 
-        values = np.where(sample.inside, relevance_map(networks, inputs), np.float32(0))
-        return on_reference(np.round(values * 255) / np.float32(255), sample.grid, ct)  # rounded: compresses far better
+        values = np.where(network_input.inside, relevance_map(networks, inputs), np.float32(0))
+        return on_reference(
+            np.round(values * 255) / np.float32(255), network_input.grid, ct
+        )  # rounded: compresses far better
 
     def _write(self, folder: OutputFolder, result, card, pet, ct, segmentation, relevance, place) -> dict[str, str]:
         from ..report.pictures import relevance_picture, slices_picture

@@ -4,25 +4,27 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..network.preprocessing import Grid, Sample, to_reference
+from ..network.preprocessing import Grid, NetworkInput, to_reference
 
 PROBABILITY_CUT = 0.5
 JOIN_MM = 6.0  # pieces closer than about one PET voxel belong to one lesion
 POINTED_AT_MM = 15.0
 
 
-def segment(probability: np.ndarray, sample: Sample, reference: sitk.Image) -> tuple[sitk.Image, np.ndarray]:
+def segment(
+    probability: np.ndarray, network_input: NetworkInput, reference: sitk.Image
+) -> tuple[sitk.Image, np.ndarray]:
     """The tumor's segmentation: what both images cover, at least one half probable, the main lesion only.
 
     :param probability: float32 (X, Y, Z) in the box.
     :param reference: the CT.
     :return: uint8 image on exactly the reference's voxels, and the tumor in the box, bool (X, Y, Z).
     """
-    probability = np.where(sample.inside, probability, np.float32(0))
+    probability = np.where(network_input.inside, probability, np.float32(0))
     over = probability >= PROBABILITY_CUT
-    tumor = keep_main_lesion(over, sample.grid.spacing[0])
+    tumor = keep_main_lesion(over, network_input.grid.spacing[0])
     probability[over & ~tumor] = 0.0
-    return on_reference(probability, sample.grid, reference, PROBABILITY_CUT), tumor
+    return on_reference(probability, network_input.grid, reference, PROBABILITY_CUT), tumor
 
 
 def keep_main_lesion(tumor: np.ndarray, voxel_mm: float) -> np.ndarray:

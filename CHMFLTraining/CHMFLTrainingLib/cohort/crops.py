@@ -1,4 +1,4 @@
-"""Training samples: every patient's box, resampled once, kept in a cache, augmented anew at each step.
+"""Crops: every patient's box, resampled once, kept in a cache, augmented anew at each step.
 
 A cached crop reaches ``MARGIN`` voxels beyond the box on each side, so that random shifts and turns find real image
 there.
@@ -95,19 +95,19 @@ def _make(patient: Patient, settings: Preprocessing) -> dict[str, np.ndarray]:
     center = location.from_mask(mask).center_ras
     wide = replace(settings, size_voxels=tuple(n + 2 * MARGIN for n in settings.size_voxels))
     wide = replace(wide, pet=preprocessing.ChannelSteps(), ct=preprocessing.ChannelSteps())
-    sample = preprocessing.prepare(ct if pet is None else pet, pet if ct is None else ct, center, wide)
+    network_input = preprocessing.prepare(ct if pet is None else pet, pet if ct is None else ct, center, wide)
     if pet is None:
-        sample.suv[:] = 0.0
+        network_input.suv[:] = 0.0
     if ct is None:
-        sample.hu[:] = volumes.AIR_HU
-    tumor = preprocessing.mask_to_grid(mask, sample.grid)
-    volume_ml = tumor.sum() * sample.grid.voxel_ml
-    measurements = np.log([max(volume_ml, 0.1), max(float(sample.suv[tumor > 0].max(initial=0.0)), 0.1)])
+        network_input.hu[:] = volumes.AIR_HU
+    tumor = preprocessing.mask_to_grid(mask, network_input.grid)
+    volume_ml = tumor.sum() * network_input.grid.voxel_ml
+    measurements = np.log([max(volume_ml, 0.1), max(float(network_input.suv[tumor > 0].max(initial=0.0)), 0.1)])
     return {
-        "suv": sample.suv.astype(np.float16),
-        "hu": np.clip(sample.hu, -2048, 4095).astype(np.int16),
+        "suv": network_input.suv.astype(np.float16),
+        "hu": np.clip(network_input.hu, -2048, 4095).astype(np.int16),
         "mask": tumor,
-        "inside": sample.inside,
+        "inside": network_input.inside,
         "measurements": measurements.astype(np.float32),
     }
 

@@ -129,15 +129,15 @@ def _judge(settings: preprocessing.Preprocessing, patient: Patient, network, fol
         "mask": location.from_mask(mask).center_ras,
     }
     for how, center in centers.items():
-        sample = preprocessing.prepare(pet, ct, center, settings)
-        log_odds, probability = _forward(network, sample)
+        network_input = preprocessing.prepare(pet, ct, center, settings)
+        log_odds, probability = _forward(network, network_input)
         row[f"{how}_log_odds"] = log_odds
-        row[f"{how}_uptake"] = baseline.uptake(sample.suv, sample.grid.voxel_ml)
+        row[f"{how}_uptake"] = baseline.uptake(network_input.suv, network_input.grid.voxel_ml)
         if probability is not None:
-            found = segment(probability, sample, ct)[0]
+            found = segment(probability, network_input, ct)[0]
             row[f"{how}_dice"] = _dice(found, mask)
             row[f"{how}_tlg"] = measurements.measure(found, pet)["tlg"] or 0.0
-    row["observed"] = warnings.observe(pet, ct, sample) | warnings.observe_tumor(truth)
+    row["observed"] = warnings.observe(pet, ct, network_input) | warnings.observe_tumor(truth)
     return row
 
 
@@ -152,11 +152,11 @@ def _automatic_center(patient: Patient, pet, ct, mask, settings) -> tuple[float,
         return location.from_mask(mask).center_ras
 
 
-def _forward(network, sample) -> tuple[float, np.ndarray | None]:
+def _forward(network, network_input) -> tuple[float, np.ndarray | None]:
     import torch
 
     with torch.inference_mode():
-        dm_logits, segmentation = network(torch.from_numpy(sample.inputs[None]))
+        dm_logits, segmentation = network(torch.from_numpy(network_input.inputs[None]))
     probability = None if segmentation is None else segmentation.softmax(1)[0, 1].numpy()
     return float(dm_log_odds(dm_logits)), probability
 

@@ -67,8 +67,8 @@ def test_baseline_on_the_patients(sts):
             shape = sitk.LabelShapeStatisticsImageFilter()
             shape.Execute(gtv)
             x, y, z = shape.GetCentroid(1)
-            sample = prepare(pet, pet, (-x, -y, z), box)
-            features.append(uptake(sample.suv, sample.grid.voxel_ml))
+            network_input = prepare(pet, pet, (-x, -y, z), box)
+            features.append(uptake(network_input.suv, network_input.grid.voxel_ml))
             dm.append(int(row["dm"]))
     assert len(dm) == 48 and sum(dm) == 24
     assert roc_auc_score(dm, features) == pytest.approx(0.795, abs=0.02)

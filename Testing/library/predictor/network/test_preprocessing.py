@@ -68,12 +68,14 @@ def test_box_holds_the_values_of_its_points(pet_geometry, ct_geometry):
 
     pet, ct = (image_of(ramp, [60] * 3, s, d) for s, d in (pet_geometry, ct_geometry))
     small = replace(PLAIN, voxel_mm=1.0, size_voxels=(16, 16, 16))  # well inside both images
-    sample = prepare(pet, ct, (-10.0, 20.0, 30.0), small)
+    network_input = prepare(pet, ct, (-10.0, 20.0, 30.0), small)
     indices = np.stack(np.meshgrid(*[np.arange(n) for n in small.size_voxels], indexing="ij"), -1)
-    points = indices * np.array(sample.grid.spacing) + np.array(sample.grid.origin_lps)
-    assert sample.inside.all()
-    assert np.allclose(sample.suv, ramp(points), atol=1e-2) and np.allclose(sample.hu, ramp(points), atol=1e-2)
-    assert np.allclose(sample.grid.center_ras_mm, (-10.0, 20.0, 30.0))
+    points = indices * np.array(network_input.grid.spacing) + np.array(network_input.grid.origin_lps)
+    assert network_input.inside.all()
+    assert np.allclose(network_input.suv, ramp(points), atol=1e-2) and np.allclose(
+        network_input.hu, ramp(points), atol=1e-2
+    )
+    assert np.allclose(network_input.grid.center_ras_mm, (-10.0, 20.0, 30.0))
 
 
 @settings(max_examples=15, deadline=None)
@@ -111,18 +113,22 @@ def test_mask_survives_the_way_there_and_back():
 def test_padding_is_air_and_no_uptake():
     pet = image_of(lambda p: p[..., 0] * 0 + 3.0, [10, 10, 10], [4.0] * 3, np.eye(3))
     ct = image_of(lambda p: p[..., 0] * 0 + 40.0, [10, 10, 10], [4.0] * 3, np.eye(3))
-    sample = prepare(pet, ct, (-10.0, 20.0, 30.0), PLAIN)
-    assert 0 < sample.inside.mean() < 0.5
-    assert set(np.unique(sample.suv[~sample.inside])) == {0.0} and set(np.unique(sample.hu[~sample.inside])) == {-1000}
-    assert np.allclose(sample.suv[sample.inside], 3.0) and np.allclose(sample.hu[sample.inside], 40.0)
+    network_input = prepare(pet, ct, (-10.0, 20.0, 30.0), PLAIN)
+    assert 0 < network_input.inside.mean() < 0.5
+    assert set(np.unique(network_input.suv[~network_input.inside])) == {0.0} and set(
+        np.unique(network_input.hu[~network_input.inside])
+    ) == {-1000}
+    assert np.allclose(network_input.suv[network_input.inside], 3.0) and np.allclose(
+        network_input.hu[network_input.inside], 40.0
+    )
     # 20 voxels of 2 mm a side are covered
-    assert sample.inside.sum() == 20**3
+    assert network_input.inside.sum() == 20**3
 
 
 def test_box_outside_the_images_is_empty():
     pet = image_of(lambda p: p[..., 0] * 0 + 3.0, [10, 10, 10], [4.0] * 3, np.eye(3))
-    sample = prepare(pet, pet, (900.0, 900.0, 900.0), PLAIN)
-    assert not sample.inside.any() and not sample.suv.any()
+    network_input = prepare(pet, pet, (900.0, 900.0, 900.0), PLAIN)
+    assert not network_input.inside.any() and not network_input.suv.any()
 
 
 def test_coarser_voxels_average_noise_away():

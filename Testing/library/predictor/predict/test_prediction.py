@@ -11,7 +11,7 @@ from CHMFLPredictorLib.model import warnings
 from CHMFLPredictorLib.model.baseline import uptake
 from CHMFLPredictorLib.model.bundle import load_bundle
 from CHMFLPredictorLib.model.calibration import sigmoid
-from CHMFLPredictorLib.network.preprocessing import Grid, Preprocessing, Sample, prepare, to_reference
+from CHMFLPredictorLib.network.preprocessing import Grid, NetworkInput, Preprocessing, prepare, to_reference
 from CHMFLPredictorLib.predict.prediction import Inputs, Predictor, predict
 from CHMFLPredictorLib.reading import volumes
 from CHMFLPredictorLib.tumor import location
@@ -82,20 +82,20 @@ def test_numbers_computed_another_way(predicted, small, lively_bundle):  # noqa:
     result, folder, _ = predicted
     bundle = load_bundle(lively_bundle)
     pet, ct = (sitk.ReadImage(str(small / f"{name}.nii.gz"), sitk.sitkFloat32) for name in ("PET", "CT"))
-    sample = prepare(pet, ct, result["box"]["center_ras_mm"], bundle.preprocessing)
-    x = torch.from_numpy(sample.inputs)[None]
+    network_input = prepare(pet, ct, result["box"]["center_ras_mm"], bundle.preprocessing)
+    x = torch.from_numpy(network_input.inputs)[None]
     with torch.no_grad():
         outputs = [network(x) for network in bundle.networks()]
     log_odds = [float(dm[0, 1] - dm[0, 0]) for dm, _ in outputs]
     assert abs(log_odds[0] - log_odds[1]) > 0.05  # otherwise the next lines compare nothing
     assert result["members"] == pytest.approx([float(sigmoid(x)) for x in log_odds], abs=1e-3)
     assert result["risk"] == pytest.approx(float(sigmoid(np.mean(log_odds))), abs=1e-3)
-    feature = uptake(sample.suv, sample.grid.voxel_ml)
+    feature = uptake(network_input.suv, network_input.grid.voxel_ml)
     assert result["baseline_risk"] == pytest.approx(float(sigmoid((feature - 6.0) / 1.5)), abs=1e-4)
 
-    probability = np.mean([tumor.softmax(1)[0, 1].numpy() for _, tumor in outputs], axis=0) * sample.inside
+    probability = np.mean([tumor.softmax(1)[0, 1].numpy() for _, tumor in outputs], axis=0) * network_input.inside
     tumor = keep_main_lesion(probability >= 0.5, 6.0)
-    image = to_reference((probability * ~((probability >= 0.5) & ~tumor)).astype(np.float32), sample.grid, ct)
+    image = to_reference((probability * ~((probability >= 0.5) & ~tumor)).astype(np.float32), network_input.grid, ct)
     expected = sitk.GetArrayFromImage(image) >= 0.5
     found = sitk.ReadImage(str(folder / "segmentation.nii.gz"))
     assert np.count_nonzero(expected != (sitk.GetArrayFromImage(found) == 1)) <= 0.001 * expected.size
@@ -271,10 +271,10 @@ def test_on_reference_is_the_same_as_resampling_everything(shift):
 # The warnings --------------------------------------------------------------------------------------------------------
 
 
-def made_sample(shape=(30, 30, 30), voxel_mm=4.0) -> Sample:
+def made_input(shape=(30, 30, 30), voxel_mm=4.0) -> NetworkInput:
     suv = np.full(shape, 0.7, np.float32)
     grid = Grid((0.0, 0.0, 0.0), (voxel_mm,) * 3, shape)
-    return Sample(np.stack([suv, suv]), suv, np.zeros(shape, np.float32), np.ones(shape, bool), grid)
+    return NetworkInput(np.stack([suv, suv]), suv, np.zeros(shape, np.float32), np.ones(shape, bool), grid)
 
 
 def codes(found) -> list[str]:
@@ -283,28 +283,28 @@ def codes(found) -> list[str]:
 
 
 def test_nothing_segmented():
-    assert codes(warnings.judge_segmentation(np.zeros((30, 30, 30), bool), made_sample())) == ["nothing_segmented"]
+    assert codes(warnings.judge_segmentation(np.zeros((30, 30, 30), bool), made_input())) == ["nothing_segmented"]
 
 
 def test_tumor_at_the_face_of_the_box():
-    sample = made_sample()
+    network_input = made_input()
     inside, outside = ball((30, 30, 30), (15, 15, 15), 6), ball((30, 30, 30), (15, 2, 15), 6)
-    assert codes(warnings.judge_segmentation(inside, sample)) == []
-    assert codes(warnings.judge_segmentation(outside, sample)) == ["tumor_larger_than_box"]
-    sample.inside[:, :3] = False  # beyond the image nothing can be missed
-    assert codes(warnings.judge_segmentation(outside & sample.inside, sample)) == []
+    assert codes(warnings.judge_segmentation(inside, network_input)) == []
+    assert codes(warnings.judge_segmentation(outside, network_input)) == ["tumor_larger_than_box"]
+    network_input.inside[:, :3] = False  # beyond the image nothing can be missed
+    assert codes(warnings.judge_segmentation(outside & network_input.inside, network_input)) == []
 
 
 def test_hot_organ_away_from_the_tumor():
-    sample, shape = made_sample(), (30, 30, 30)
+    network_input, shape = made_input(), (30, 30, 30)
     tumor, bladder = ball(shape, (15, 15, 20), 4), ball(shape, (15, 15, 5), 4)
-    sample.suv[tumor] = 9.0
-    sample.suv[bladder] = 8.0
-    assert codes(warnings.judge_segmentation(tumor, sample)) == []
-    sample.suv[bladder] = 30.0
-    found = warnings.judge_segmentation(tumor, sample)
+    network_input.suv[tumor] = 9.0
+    network_input.suv[bladder] = 8.0
+    assert codes(warnings.judge_segmentation(tumor, network_input)) == []
+    network_input.suv[bladder] = 30.0
+    found = warnings.judge_segmentation(tumor, network_input)
     assert codes(found) == ["hot_organ_in_box"] and "30.0" in found[0]["text"]
-    assert codes(warnings.judge_segmentation(tumor | bladder, sample)) == []
+    assert codes(warnings.judge_segmentation(tumor | bladder, network_input)) == []
 
 
 def test_ranges():
@@ -329,8 +329,8 @@ def test_an_implausible_tumor_needs_no_range():
 
 def test_observations_of_an_image(small):  # noqa: F811
     pet, ct = (sitk.ReadImage(str(small / f"{name}.nii.gz"), sitk.sitkFloat32) for name in ("PET", "CT"))
-    sample = prepare(pet, ct, (60.0, -20.0, 0.0), Preprocessing(6.0, (32, 32, 32)))
-    seen = warnings.observe(pet, ct, sample)
+    network_input = prepare(pet, ct, (60.0, -20.0, 0.0), Preprocessing(6.0, (32, 32, 32)))
+    seen = warnings.observe(pet, ct, network_input)
     assert seen["pet_voxel_mm"] == pytest.approx(max(pet.GetSpacing()))
     assert 0 < seen["box_filled"] <= 1 and seen["box_suv_max"] <= float(sitk.GetArrayFromImage(pet).max()) + 1e-5
     assert warnings.observe_tumor({"volume_ml": 3.0, "suv_max": None}) == {"tumor_volume_ml": 3.0}
@@ -345,10 +345,12 @@ def test_disagreement_with_the_baseline(risk, baseline, warns):
 
 
 def test_mask_against_box_and_segmentation():
-    sample = made_sample()
+    network_input = made_input()
     tumor = ball((30, 30, 30), (15, 15, 15), 5)
-    mask = sample.grid.image(tumor.astype(np.uint8))
-    assert codes(warnings.judge_mask(mask, tumor, sample)) == []
-    assert codes(warnings.judge_mask(mask, ball((30, 30, 30), (5, 5, 5), 4), sample)) == ["segmentation_off_mask"]
+    mask = network_input.grid.image(tumor.astype(np.uint8))
+    assert codes(warnings.judge_mask(mask, tumor, network_input)) == []
+    assert codes(warnings.judge_mask(mask, ball((30, 30, 30), (5, 5, 5), 4), network_input)) == [
+        "segmentation_off_mask"
+    ]
     mask.SetOrigin((60.0, 0.0, 0.0))
-    assert codes(warnings.judge_mask(mask, None, sample)) == ["tumor_larger_than_box"]
+    assert codes(warnings.judge_mask(mask, None, network_input)) == ["tumor_larger_than_box"]

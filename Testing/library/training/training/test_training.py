@@ -257,11 +257,11 @@ def test_export_makes_a_bundle_that_predicts_as_the_folds_did(cohort, run, tmp_p
     pet, ct = volumes.read_pet(patient.pet).image, volumes.read_ct(patient.ct).image
     from CHMFLPredictorLib.tumor import location
 
-    sample = preprocessing.prepare(
+    network_input = preprocessing.prepare(
         pet, ct, location.from_mask(sitk.ReadImage(str(patient.mask))).center_ras, bundle.preprocessing
     )
     with torch.inference_mode():
-        found = float(dm_log_odds(networks[1](torch.from_numpy(sample.inputs[None]))[0]))
+        found = float(dm_log_odds(networks[1](torch.from_numpy(network_input.inputs[None]))[0]))
     assert found == pytest.approx(float(rows["P2"]["mask_log_odds"]), abs=0.02)
 
 
