@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import slicer
 
 from ..errors import ChmflError
-from ..reading.geometry import index_to_ras
 
 # Slicer registers the samples at its start: what only loading one needs is imported there.
 
@@ -165,6 +164,8 @@ def _make_phantom(sample: Sample):
 def _volume_node(image, name: str):
     """A SimpleITK image (LPS) as a volume node (RAS), with a display node."""
     import SimpleITK as sitk
+
+    from ..reading.geometry import index_to_ras
 
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(name))
     slicer.util.updateVolumeFromArray(node, sitk.GetArrayFromImage(image))
