@@ -193,7 +193,7 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         :param riskOnly: no segmentation, measurements or relevance map.
         :param output: folder that gets result.json, report.html and the images too.
         :param onEvent: called with each event, a dict (``events.py``): progress, warning, risk.
-        :param onEnd: with ``wait=False``, called with the outcome (``child.process.Outcome``).
+        :param onEnd: with ``wait=False``, called with the ending (``child.process.Ended``).
         :param wait: False returns at once and lets Slicer's event loop do the rest.
         :return: a ``scene.run.Prediction`` (result, nodes, report); with ``wait=False`` a
             ``panel.follower.RunFollower``, whose ``run.prediction`` is there when ``onEnd`` is called, and that can

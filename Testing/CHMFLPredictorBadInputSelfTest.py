@@ -40,12 +40,12 @@ class BadInputTest(selftest.PanelTest):
         """The run that the click starts ends with an error, and leaves nothing."""
         slicer.app.processEvents()
         before = selftest.node_ids()
-        outcome = self.predict()
-        self.assertEqual((outcome.ending, outcome.code), ("error", code), outcome)
+        ended = self.predict()
+        self.assertEqual((ended.ending, ended.code), ("error", code), ended)
         self.assertIn(f"Error ({code}): ", self.ui.stageLabel.text)
-        for text in (outcome.message, outcome.hint, *words):
+        for text in (ended.message, ended.hint, *words):
             self.assertIn(text, self.ui.stageLabel.text)
-        self.assertGreater(len(outcome.hint), 10, "what to do")
+        self.assertGreater(len(ended.hint), 10, "what to do")
         self.assertNotIn("Traceback", self.ui.stageLabel.text)
         self.assertNotIn(str(self.temporary), self.ui.stageLabel.text, "no path of a temporary file")
         self.assertEqual(self.ui.riskLabel.text, "No prediction yet.")
@@ -272,8 +272,8 @@ class FoundByTheRun(BadInputTest):
         segmentation.GetSegmentation().RemoveSegment(drawn)
         slicer.app.processEvents()
         if self.ui.predictButton.enabled:
-            outcome = self.predict()
-            self.assertIn(outcome.code, ("segment_missing", "segment_empty"))
+            ended = self.predict()
+            self.assertIn(ended.code, ("segment_missing", "segment_empty"))
             self.expect_idle()
         else:
             self.assertIn("Choose the segment", self.ui.predictButton.toolTip)

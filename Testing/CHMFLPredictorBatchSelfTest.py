@@ -16,7 +16,7 @@ class BatchTest(selftest.PanelTest):
         self.choose_text("batchSourceComboBox", BatchSource(value).label())
 
     def batch(self):
-        """Click Predict all and wait for the end; return the outcome."""
+        """Click Predict all and wait for the end; return the ending."""
         self.start_batch()
         return self.wait_for_end()
 
@@ -60,8 +60,8 @@ class SceneBatchSelfTest(BatchTest):
         with self.small_model():
             text = self.ui.batchStatusLabel
             selftest.wait_for(lambda: "2" in text.text, "the panel counts the pairs", 10)
-            outcome = self.batch()
-        self.assertEqual(outcome.ending, "done", outcome)
+            ended = self.batch()
+        self.assertEqual(ended.ending, "done", ended)
         rows = self.rows()
         self.assertEqual(sorted(rows), ["Anna", "Bert"])
         self.assertEqual((rows["Anna"]["Status"], rows["Bert"]["Status"]), ("failed", "done"))
@@ -81,8 +81,8 @@ class SceneBatchSelfTest(BatchTest):
         slicer.mrmlScene.RemoveNode(self.two.ct)
         slicer.app.processEvents()
         with self.small_model():
-            outcome = self.batch()
-        self.assertEqual((outcome.ending, outcome.code), ("error", "batch_all_failed"))
+            ended = self.batch()
+        self.assertEqual((ended.ending, ended.code), ("error", "batch_all_failed"))
         self.assertIn("Error (batch_all_failed)", self.ui.batchStatusLabel.text)
         self.expect_idle_batch()
 
@@ -102,8 +102,8 @@ class SceneBatchSelfTest(BatchTest):
         self.assertEqual(self.ui.batchButton.text, "Cancel")
         self.assertFalse(self.ui.predictButton.enabled, "one run at a time")
         self.click("batchButton")
-        outcome = self.wait_for_end()
-        self.assertEqual(outcome.ending, "canceled")
+        ended = self.wait_for_end()
+        self.assertEqual(ended.ending, "canceled")
         self.assertIn("1 of 2", self.ui.batchStatusLabel.text)
         rows = self.rows()
         self.assertEqual((rows["Anna"]["Status"], rows["Bert"]["Status"]), ("done", "canceled"))
@@ -160,8 +160,8 @@ class FolderBatchSelfTest(BatchTest):
         self.choose_paths()
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         with self.small_model():
-            outcome = self.batch()
-        self.assertEqual(outcome.ending, "done", f"{outcome}\n{self.follower.run.log[-1000:]}")
+            ended = self.batch()
+        self.assertEqual(ended.ending, "done", f"{ended}\n{self.follower.run.log[-1000:]}")
         rows = self.rows()
         status = {name: row["Status"] for name, row in rows.items()}
         self.assertEqual(status, {"Anna": "done", "Bert": "done", "Carl": "left out"})
@@ -178,8 +178,8 @@ class FolderBatchSelfTest(BatchTest):
             self.start_batch()
             selftest.wait_for(lambda: self.state.patient[0] == 2, "the second patient is at hand")
             self.click("batchButton")
-            outcome = self.wait_for_end()
-        self.assertEqual(outcome.ending, "canceled")
+            ended = self.wait_for_end()
+        self.assertEqual(ended.ending, "canceled")
         rows = self.rows()
         self.assertEqual(rows["Anna"]["Status"], "done")
         self.assertIn(rows["Bert"]["Status"], ("canceled", "done"), "it may just have finished")
@@ -191,7 +191,7 @@ class FolderBatchSelfTest(BatchTest):
         empty = self.folder / "empty"
         empty.mkdir()
         self.ui.batchPathLineEdit.currentPath = str(empty)
-        outcome = self.batch()
-        self.assertEqual((outcome.ending, outcome.code), ("error", "batch_folder_empty"))
+        ended = self.batch()
+        self.assertEqual((ended.ending, ended.code), ("error", "batch_folder_empty"))
         self.assertIn("Error (batch_folder_empty)", self.ui.batchStatusLabel.text)
         self.expect_idle_batch()

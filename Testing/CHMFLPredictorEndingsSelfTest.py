@@ -36,8 +36,8 @@ class EndingsTest(selftest.PanelTest):
 
     def expect_ending(self, ending, code, *words):
         """The ending with its code; the old result is as it was; the panel can be used again."""
-        outcome = self.state.outcome
-        self.assertEqual((outcome.ending, outcome.code), (ending, code), outcome)
+        ended = self.state.ended
+        self.assertEqual((ended.ending, ended.code), (ending, code), ended)
         for word in words:
             self.assertIn(word, self.ui.stageLabel.text)
         self.assertTrue(selftest.shown(self.ui.stageLabel))
@@ -56,7 +56,7 @@ class FiveEndings(EndingsTest):
         self.predict_before()
 
     def test_done(self):
-        self.assertEqual((self.state.outcome.ending, self.state.outcome.code), ("done", ""))
+        self.assertEqual((self.state.ended.ending, self.state.ended.code), ("done", ""))
         self.assertIn("Done after", self.ui.stageLabel.text)
 
     def test_failed_to_start(self):
@@ -161,7 +161,7 @@ class EndedFromOutside(EndingsTest):
         self.start_and_wait_for("Segmenting")
         slicer.mrmlScene.Clear()
         self.wait_for_end()
-        self.assertEqual(self.state.outcome.ending, "canceled")
+        self.assertEqual(self.state.ended.ending, "canceled")
         self.expect_idle()
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"), [])
@@ -184,8 +184,8 @@ class EndedFromOutside(EndingsTest):
         self.use_child("done")
         self.start()
         slicer.mrmlScene.RemoveNode(self.patient.ct)
-        outcome = self.wait_for_end()
-        self.assertEqual((outcome.ending, outcome.code), ("error", "node_missing"))
+        ended = self.wait_for_end()
+        self.assertEqual((ended.ending, ended.code), ("error", "node_missing"))
         self.assertIn("Error (node_missing)", self.ui.stageLabel.text)
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
         self.expect_no_process()
@@ -199,7 +199,7 @@ class EndedFromOutside(EndingsTest):
         self.wait_for_end()
         representation.enter()
         slicer.app.processEvents()
-        self.assertEqual(self.state.outcome.ending, "done")
+        self.assertEqual(self.state.ended.ending, "done")
         self.assertIn("Risk of distant metastases", self.ui.riskLabel.text)
         self.expect_idle()
 
@@ -296,8 +296,8 @@ class SomethingIsMissing(EndingsTest):
         self.predict_before()
         with mock.patch("tempfile.tempdir", str(Path(self.folder, "nowhere"))):
             self.predict()
-            outcome = self.state.outcome
-            self.assertEqual((outcome.ending, outcome.code), ("error", "files"))
+            ended = self.state.ended
+            self.assertEqual((ended.ending, ended.code), ("error", "files"))
             self.assertIn("TMPDIR", self.ui.stageLabel.text)
         self.assertEqual(self.ui.riskLabel.text, f"Earlier result. {self.risk}")
         self.expect_unchanged(self.nodes)

@@ -348,26 +348,26 @@ class PanelTest(unittest.TestCase):
         """Click a button that starts a run."""
         slicer.app.processEvents()
         self.click(button)
-        self.assertTrue(self.state.busy or self.state.outcome is not None)
+        self.assertTrue(self.state.busy or self.state.ended is not None)
 
     def wait_for_end(self, seconds=DEADLINE_S):
-        """Let Slicer work until the run has ended; return the outcome."""
+        """Let Slicer work until the run has ended; return the ending."""
         try:
             wait_for(lambda: not self.state.busy, "the run ends", seconds)
         except AssertionError as error:
             log = self.follower.run.log if self.follower is not None else ""
             raise AssertionError(f"{error}; {self.ui.stageLabel.text}\n{log[-2000:]}") from None
-        return self.state.outcome
+        return self.state.ended
 
     def predict(self, seconds=DEADLINE_S):
-        """Click Predict DM and wait for the end; return the outcome."""
+        """Click Predict DM and wait for the end; return the ending."""
         self.start()
         return self.wait_for_end(seconds)
 
     def predict_well(self, seconds=DEADLINE_S):
         """Predict, and expect a result; return it and its nodes."""
-        outcome = self.predict(seconds)
-        self.assertEqual(outcome.ending, "done", f"{outcome.code}: {outcome.message} {outcome.hint}")
+        ended = self.predict(seconds)
+        self.assertEqual(ended.ending, "done", f"{ended.code}: {ended.message} {ended.hint}")
         return self.follower.run.prediction.result, self.follower.run.prediction.nodes
 
     @contextlib.contextmanager

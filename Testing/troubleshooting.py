@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "CHMFLPredictor" / "README.md"
 BEGIN, END = "<!-- messages: written by Testing/troubleshooting.py -->", "<!-- end of messages -->"
 ERRORS = {"ChmflError", "BadInput", "OutOfMemory", "MissingDependency", "MissingModel"}
-OUTCOME, WARNING = "Outcome", "warning"
+ENDED, WARNING = "Ended", "warning"
 CODE = re.compile(r"[a-z]+(_[a-z0-9]+)+|canceled|defect|files|horizon|killed|sheared|spacing|unreadable")
 GAP = "…"
 # What stands in a gap of a code: the words themselves, or the dictionary of the same file whose keys they are.
@@ -199,9 +199,9 @@ class Sources:
 
 def _parts(node) -> tuple:
     """Where code, text and hint of a message stand in a node, and whether it is a warning."""
-    if isinstance(node, ast.Call) and _called(node) in {*ERRORS, OUTCOME, WARNING}:
+    if isinstance(node, ast.Call) and _called(node) in {*ERRORS, ENDED, WARNING}:
         words = {word.arg: word.value for word in node.keywords}
-        given = [*node.args[_called(node) == OUTCOME :], words.get("hint")]
+        given = [*node.args[_called(node) == ENDED :], words.get("hint")]
         return *(given + [None] * 3)[:3], _called(node) == WARNING
     if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 3:
         if all(isinstance(part, ast.Constant | ast.JoinedStr | ast.Name) for part in node.value.elts):

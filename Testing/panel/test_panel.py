@@ -137,7 +137,7 @@ def test_every_location_shows_its_own_widgets_only(widget):
 
 
 def test_words_for_every_stage_and_ending():
-    from CHMFLPredictorLib.child.process import Ending, Outcome
+    from CHMFLPredictorLib.child.process import Ended, Ending
     from CHMFLPredictorLib.events import STAGES
     from CHMFLPredictorLib.panel import words as panel_words
     from CHMFLPredictorLib.panel.state import Kind, RunState
@@ -147,7 +147,7 @@ def test_words_for_every_stage_and_ending():
     for ending in Ending:
         state = RunState()
         state.start(Kind.PREDICTION)
-        state.end(Outcome(ending, "some_code", "What happened.", "What to do."))
+        state.end(Ended(ending, "some_code", "What happened.", "What to do."))
         words = panel_words.statusText(state)
         assert "What to do." in words
         assert ("some_code" in words) == (ending not in (Ending.DONE, Ending.CANCELED))

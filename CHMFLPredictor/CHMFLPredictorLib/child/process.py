@@ -1,7 +1,7 @@
 """Runs the command line as a child process that a panel can watch and stop without freezing.
 
 A panel calls :meth:`ChildProcess.poll` from a timer, a script calls :meth:`ChildProcess.wait`; both get the child's
-events in the caller's own thread. However the child ends, the answer is one :class:`Outcome` with one of five endings.
+events in the caller's own thread. However the child ends, the answer is one :class:`Ended` with one of five endings.
 """
 
 import os
@@ -36,7 +36,7 @@ class Ending(StrEnum):
 
 
 @dataclass
-class Outcome:
+class Ended:
     """How a run ended.
 
     :ivar ending: one of the five endings.
@@ -121,7 +121,7 @@ class ChildProcess:
 
     def __init__(self, arguments, on_event=None, launcher=launch, module="CHMFLPredictorLib", log_limit=LOG_LIMIT):
         self.command = [python_executable(), "-u", "-m", module, *map(str, arguments)]
-        self.outcome: Outcome | None = None
+        self.ended: Ended | None = None
         self.log = Log(log_limit)
         self._on_event = on_event or (lambda event: None)
         self._launcher = launcher
@@ -134,19 +134,19 @@ class ChildProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it has started and its outcome is not known yet."""
-        return self._child is not None and self.outcome is None
+        """Whether it has started and its ending is not known yet."""
+        return self._child is not None and self.ended is None
 
     def start(self) -> None:
-        """Start the child. A child that cannot start is an outcome, not an exception."""
-        if self._child is not None or self.outcome is not None:
+        """Start the child. A child that cannot start is an ending, not an exception."""
+        if self._child is not None or self.ended is not None:
             raise RuntimeError("A ChildProcess runs once; make another one.")
         self.log.add("> " + subprocess.list2cmdline(self.command))
         try:
             self._child = self._launcher(self.command, child_environment())
         except (OSError, ValueError) as error:
             self.log.add(str(error))
-            self.outcome = Outcome(
+            self.ended = Ended(
                 Ending.FAILED_TO_START,
                 "failed_to_start",
                 f"The prediction could not be started: '{self.command[0]}' ({error}).",
@@ -169,10 +169,10 @@ class ChildProcess:
             self._canceled_at = time.monotonic()
             self._end_tree(getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    def poll(self) -> Outcome | None:
-        """Hand out the events that came in, and the outcome once the child has ended; never blocks."""
+    def poll(self) -> Ended | None:
+        """Hand out the events that came in, and the ending once the child has ended; never blocks."""
         if not self.running:
-            return self.outcome
+            return self.ended
         self._hand_out()
         overdue = self._canceled_at is not None and time.monotonic() - self._canceled_at > _GRACE_S
         if overdue and self._ended_at is None:
@@ -186,22 +186,22 @@ class ChildProcess:
         if self._open_pipes and time.monotonic() - self._ended_at < _DRAIN_S:
             return None
         self._hand_out()
-        self.outcome = self._judge(exit_code)
-        return self.outcome
+        self.ended = self._judge(exit_code)
+        return self.ended
 
-    def wait(self, timeout_s: float | None = None) -> Outcome:
+    def wait(self, timeout_s: float | None = None) -> Ended:
         """Block until the child has ended.
 
         :raises TimeoutError: it still runs after ``timeout_s``; it is left running.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        while (outcome := self.poll()) is None:
+        while (ended := self.poll()) is None:
             if self._child is None:
                 raise RuntimeError("Not started.")
             if until is not None and time.monotonic() > until:
                 raise TimeoutError(f"Still running after {timeout_s} s.")
             time.sleep(_POLL_S)
-        return outcome
+        return ended
 
     # Inside ---------------------------------------------------------------------------------------------------------
 
@@ -251,21 +251,21 @@ class ChildProcess:
         except (ProcessLookupError, PermissionError):
             pass  # nobody left
 
-    def _judge(self, exit_code: int) -> Outcome:
-        """The outcome by what was asked for, what the child said last and how it ended."""
+    def _judge(self, exit_code: int) -> Ended:
+        """The ending by what was asked for, what the child said last and how it ended."""
         said = self._last.get("error", {})
         words = (said.get("code", ""), said.get("message", ""), said.get("hint", ""))
         if self._canceled_at is not None or exit_code == _EXIT_CANCELED or words[0] == "canceled":
-            return Outcome(Ending.CANCELED, "canceled", "Canceled.", "Nothing was changed.", exit_code=exit_code)
+            return Ended(Ending.CANCELED, "canceled", "Canceled.", "Nothing was changed.", exit_code=exit_code)
         if exit_code == 0 and "result" in self._last:
-            return Outcome(Ending.DONE, result=self._last["result"], exit_code=0)
+            return Ended(Ending.DONE, result=self._last["result"], exit_code=0)
         if exit_code == _EXIT_OUT_OF_MEMORY or _killed_for_memory(exit_code):
             message = words[1] or "The system ended the prediction, most likely because the memory was exhausted."
             hint = words[2] or "Close other programs or images, choose the CPU, or use a model with a smaller network."
-            return Outcome(Ending.OUT_OF_MEMORY, words[0] or "out_of_memory", message, hint, exit_code=exit_code)
+            return Ended(Ending.OUT_OF_MEMORY, words[0] or "out_of_memory", message, hint, exit_code=exit_code)
         if words[1]:
-            return Outcome(Ending.ERROR, *words, exit_code=exit_code)
-        return Outcome(Ending.ERROR, *self._unexplained(exit_code), exit_code=exit_code)
+            return Ended(Ending.ERROR, *words, exit_code=exit_code)
+        return Ended(Ending.ERROR, *self._unexplained(exit_code), exit_code=exit_code)
 
     def _unexplained(self, exit_code: int) -> tuple[str, str, str]:
         hint = "Copy the log and report it."

@@ -41,11 +41,11 @@ class DeviceBox:
             self._child.wait()
 
     def _tick(self) -> None:
-        outcome = self._child.poll()
-        if outcome is None:
+        ended = self._child.poll()
+        if ended is None:
             return
         self._timer.stop()
-        devices = outcome.result["devices"] if outcome.ending is Ending.DONE else []
+        devices = ended.result["devices"] if ended.ending is Ending.DONE else []
         lines = [self._line(device) for device in devices] or [_("The devices of this computer cannot be told.")]
         self._ui.deviceLabel.text = "\n".join(lines)
 

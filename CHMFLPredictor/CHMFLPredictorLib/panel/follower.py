@@ -12,7 +12,7 @@ class RunFollower:
 
     :param run: with ``start(on_event)``, ``poll()``, ``cancel()`` and ``wait()``, such as a ``PredictionRun``.
     :param onEvent: called with each event (a dict).
-    :param onEnd: called once with the outcome.
+    :param onEnd: called once with the ending.
     """
 
     def __init__(self, run, onEvent=None, onEnd=None):
@@ -38,18 +38,18 @@ class RunFollower:
 
     def _tick(self) -> None:
         try:
-            outcome = self.run.poll()
+            ended = self.run.poll()
         except BaseException:
-            self._finish(self.run.outcome)
+            self._finish(self.run.ended)
             raise
-        if outcome is not None:
-            self._finish(outcome)
+        if ended is not None:
+            self._finish(ended)
 
-    def _finish(self, outcome) -> None:
+    def _finish(self, ended) -> None:
         self._release()
         onEnd, self._onEnd = self._onEnd, None
         if onEnd is not None:
-            onEnd(outcome)
+            onEnd(ended)
 
     def _release(self) -> None:
         self._timer.stop()

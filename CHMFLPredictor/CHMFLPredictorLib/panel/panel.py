@@ -5,7 +5,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from ..child.process import Ending, Outcome
+from ..child.process import Ended, Ending
 from ..errors import ChmflError
 from ..scene import show
 from ..scene.results import find_results, stored_result
@@ -132,7 +132,7 @@ class Panel:
             packages.ensure(self._confirm, self._parameterNode.device.value)
             self.follower = self.logic.follow(makeRun(), self._onEvent, self._onEnd)
         except ChmflError as error:
-            self._onEnd(Outcome(Ending.ERROR, error.code, error.message, error.hint, exit_code=error.exit_code))
+            self._onEnd(Ended(Ending.ERROR, error.code, error.message, error.hint, exit_code=error.exit_code))
 
     def _options(self, batch: bool = False):
         node = self._parameterNode
@@ -154,16 +154,16 @@ class Panel:
         self.log.show(self.follower.run.log if self.follower is not None else "")
         self.refresh()
 
-    def _onEnd(self, outcome: Outcome) -> None:
+    def _onEnd(self, ended: Ended) -> None:
         run = self.follower.run if self.follower is not None else None
-        if self.state.kind is Kind.PREDICTION and outcome.ending is Ending.DONE:
-            outcome.message = doneText(run.prediction.result)
-        self.state.end(outcome)
+        if self.state.kind is Kind.PREDICTION and ended.ending is Ending.DONE:
+            ended.message = doneText(run.prediction.result)
+        self.state.end(ended)
         if run is not None:
             self.log.show(run.log, atEnd=True)
         if self.state.kind is Kind.BATCH:
             self.batch.show(getattr(run, "table", None))
-        elif outcome.ending is Ending.DONE:
+        elif ended.ending is Ending.DONE:
             self._showNewResult(run)
         self._shown = None
         self.refresh()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..child.process import Ending, Outcome
+from ..child.process import Ended, Ending
 
 
 class Phase(StrEnum):
@@ -33,14 +33,14 @@ _NEXT = {
 
 @dataclass
 class RunState:
-    """Fed with a run's events and its outcome; a panel shows what it finds here.
+    """Fed with a run's events and its ending; a panel shows what it finds here.
 
     :ivar fraction: of the run, 0 to 1, never falling within one patient.
     :ivar stage: what it does now, a key of ``events.STAGES``; empty before the first.
     :ivar risk: the ``risk`` event, as soon as it came.
     :ivar warnings: the ``warning`` events.
     :ivar patient: of a batch: number of the patient at hand (from 1), and how many there are.
-    :ivar outcome: how the run ended.
+    :ivar ended: how the run ended.
     """
 
     phase: Phase = Phase.IDLE
@@ -50,7 +50,7 @@ class RunState:
     risk: dict | None = None
     warnings: list[dict] = field(default_factory=list)
     patient: tuple[int, int] = (0, 0)
-    outcome: Outcome | None = None
+    ended: Ended | None = None
 
     @property
     def busy(self) -> bool:
@@ -60,12 +60,12 @@ class RunState:
     @property
     def ending(self) -> Ending | None:
         """How the last run ended."""
-        return self.outcome.ending if self.outcome is not None else None
+        return self.ended.ending if self.ended is not None else None
 
     def start(self, kind: Kind) -> None:
         """A run begins; what was known of the last one is forgotten."""
         self._move(Phase.RUNNING)
-        self.kind, self.fraction, self.stage, self.risk, self.outcome = kind, 0.0, "", None, None
+        self.kind, self.fraction, self.stage, self.risk, self.ended = kind, 0.0, "", None, None
         self.warnings, self.patient = [], (0, 0)
 
     def take(self, event: dict) -> None:
@@ -94,11 +94,11 @@ class RunState:
         if self.phase is Phase.RUNNING:
             self._move(Phase.CANCELING)
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, ended: Ended) -> None:
         """The run is over."""
         self._move(Phase.ENDED)
-        self.outcome = outcome
-        if outcome.ending is Ending.DONE:
+        self.ended = ended
+        if ended.ending is Ending.DONE:
             self.fraction = 1.0
 
     def _move(self, phase: Phase) -> None:

@@ -84,17 +84,17 @@ def statusText(state: RunState) -> str:
 
 def endingText(state: RunState) -> str:
     """How a run ended: one of five, told apart by its first words."""
-    outcome = state.outcome
-    details = f"{outcome.message} {outcome.hint}".strip()
-    if outcome.ending is Ending.DONE:
+    ended = state.ended
+    details = f"{ended.message} {ended.hint}".strip()
+    if ended.ending is Ending.DONE:
         return details or _("Done.")
-    if outcome.ending is Ending.CANCELED:
-        return _("Canceled. {details}").format(details=outcome.hint)
-    if outcome.ending is Ending.FAILED_TO_START:
-        return _("Not started ({code}): {details}").format(code=outcome.code, details=details)
-    if outcome.ending is Ending.OUT_OF_MEMORY:
-        return _("Out of memory ({code}): {details}").format(code=outcome.code, details=details)
-    return _("Error ({code}): {details}").format(code=outcome.code, details=details)
+    if ended.ending is Ending.CANCELED:
+        return _("Canceled. {details}").format(details=ended.hint)
+    if ended.ending is Ending.FAILED_TO_START:
+        return _("Not started ({code}): {details}").format(code=ended.code, details=details)
+    if ended.ending is Ending.OUT_OF_MEMORY:
+        return _("Out of memory ({code}): {details}").format(code=ended.code, details=details)
+    return _("Error ({code}): {details}").format(code=ended.code, details=details)
 
 
 def buttonText(state: RunState, kind: Kind) -> str:

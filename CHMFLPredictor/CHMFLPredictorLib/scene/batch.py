@@ -6,14 +6,14 @@ Both classes have the interface of a :class:`.run.PredictionRun`. Events come as
 "output", "files", "done", "failed", "skipped", "left_out"}``: numbers of patients; skipped are those that an earlier
 run had finished in the same folder, left out those that a folder holds incompletely.
 
-The outcome is done also when some patients failed, with that event as its result. It is an error when all of them
+The ending is done also when some patients failed, with that event as its result. It is an error when all of them
 failed, or when something stops every patient (no model, a full disk); canceled keeps what was finished before.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
-from ..child.process import Ending, Outcome, launch
+from ..child.process import Ended, Ending, launch
 from ..errors import BadInput, MissingModel
 from ..files import write_bytes
 from ..predict.batch import RESULTS_FILE, STOPS_ALL, Row, error_cells, result_cells, results_csv
@@ -48,12 +48,12 @@ class SceneBatch(BatchRun):
         self._names = _distinct([pair.name for pair in self.pairs])
         self._rows = BatchTable(self._scene, self._names)
 
-    def _step(self) -> Outcome | None:
+    def _step(self) -> Ended | None:
         if self._run is not None:
-            outcome = self._run.poll()
-            return self._take(outcome) if outcome is not None else None
+            ended = self._run.poll()
+            return self._take(ended) if ended is not None else None
         if self._canceled:
-            return self._canceled_outcome()
+            return self._canceled_ending()
         self._number += 1
         if self._number == len(self.pairs):
             return self._finish()
@@ -79,23 +79,23 @@ class SceneBatch(BatchRun):
         if event["event"] != "error":  # of one patient; to who listens it would be the end of all
             self._tell({**event, **self._fields()})
 
-    def _take(self, outcome: Outcome) -> Outcome | None:
-        """Note how one patient ended; the outcome of all if that stops the others too."""
+    def _take(self, ended: Ended) -> Ended | None:
+        """Note how one patient ended; the ending of all if that stops the others too."""
         run, self._run = self._run, None
         for line in run.log.splitlines():
             self._log.add(line)
-        if outcome.ending is Ending.CANCELED:
-            return self._canceled_outcome()
-        if outcome.ending is Ending.DONE:
+        if ended.ending is Ending.CANCELED:
+            return self._canceled_ending()
+        if ended.ending is Ending.DONE:
             self.predictions[self._number] = run.prediction
             self._rows.set(self._number, status=DONE, **numbers_of(run.prediction.result))
             self._keep(lambda folder: result_cells(run.prediction.result, folder))
             return None
-        error = error_of(outcome)
+        error = error_of(ended)
         self._rows.set(self._number, status=FAILED, error=str(error), **numbers_of({}))
-        stops_all = outcome.exit_code == MissingModel.exit_code or outcome.code in STOPS_ALL
-        if stops_all or outcome.ending is Ending.FAILED_TO_START:
-            return outcome
+        stops_all = ended.exit_code == MissingModel.exit_code or ended.code in STOPS_ALL
+        if stops_all or ended.ending is Ending.FAILED_TO_START:
+            return ended
         text = f"{self._names[self._number]}: {error}"
         self._tell({"event": "warning", "code": error.code, "text": text, **self._fields()})
         self._keep(lambda folder: error_cells(error))
@@ -114,7 +114,7 @@ class SceneBatch(BatchRun):
             text = f"The results cannot be written to '{output}': {error.strerror or error}."
             raise BadInput("output_unwritable", text, "Choose another folder.") from error
 
-    def _finish(self) -> Outcome:
+    def _finish(self) -> Ended:
         files, output = {}, self.options.output
         if output is not None:
             files = {RESULTS_FILE: str(Path(output, RESULTS_FILE))}

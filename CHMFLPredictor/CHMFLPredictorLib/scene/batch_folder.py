@@ -6,7 +6,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from ..child.process import ChildProcess, Ending, Outcome, launch
+from ..child.process import ChildProcess, Ended, Ending, launch
 from ..errors import BadInput
 from ..predict import patients
 from ..predict.batch import RESULTS_FILE, read_rows
@@ -45,9 +45,9 @@ class FolderBatch(BatchRun):
         if not self.output:
             raise BadInput("batch_output_missing", "No folder for the results is chosen.", "Choose a folder.")
 
-    def _step(self) -> Outcome | None:
+    def _step(self) -> Ended | None:
         if self._canceled and self._child is None:
-            return self._canceled_outcome() if self._search is None or self._search.finished else None
+            return self._canceled_ending() if self._search is None or self._search.finished else None
         if self._search is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="chmfl-", ignore_cleanup_errors=True)
             self._search = _Search(self.source, Path(self._temporary.name), lambda: self._canceled)
@@ -55,8 +55,8 @@ class FolderBatch(BatchRun):
             return None
         if self._child is None:
             return self._start_child() if self._search.finished else None
-        outcome = self._child.poll()
-        return self._take(outcome) if outcome is not None else None
+        ended = self._child.poll()
+        return self._take(ended) if ended is not None else None
 
     def _stop(self) -> None:
         if self._child is not None:
@@ -91,13 +91,13 @@ class FolderBatch(BatchRun):
             event = self._final = {**event, "left_out": self._left_out}
         self._tell(event)
 
-    def _take(self, outcome: Outcome) -> Outcome:
+    def _take(self, ended: Ended) -> Ended:
         self._read_results()
-        if outcome.ending is Ending.CANCELED:
-            return self._canceled_outcome()
-        if self._final is not None and outcome.exit_code in (0, BadInput.exit_code):
+        if ended.ending is Ending.CANCELED:
+            return self._canceled_ending()
+        if self._final is not None and ended.exit_code in (0, BadInput.exit_code):
             return self._judge(self._final)
-        return outcome
+        return ended
 
     def _version_of_results(self):
         try:
@@ -128,8 +128,8 @@ class FolderBatch(BatchRun):
     def _is(self, number: int, cells: dict) -> bool:
         return self._patients[number] == cells.get("patient_id")
 
-    def _end(self, outcome: Outcome) -> None:
-        super()._end(outcome)
+    def _end(self, ended: Ended) -> None:
+        super()._end(ended)
         if self._temporary is not None:
             self._temporary.cleanup()
 

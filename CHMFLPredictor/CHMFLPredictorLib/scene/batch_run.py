@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import slicer
 
-from ..child.process import Ending, Log, Outcome
+from ..child.process import Ended, Ending, Log
 from ..errors import BadInput, Canceled
 from ..failures import as_known
 from .batch_table import DONE, FAILED, BatchTable
@@ -17,13 +17,13 @@ _POLL_S = 0.05
 class BatchRun:
     """A batch that can be watched and canceled.
 
-    :ivar outcome: None until it has ended, then how; the message of a good end counts the patients.
+    :ivar ended: None until it has ended, then how; the message of a good end counts the patients.
     """
 
     def __init__(self, options: RunOptions | None, scene, launcher):
         # a place of the tumor is one patient's
         self.options = replace(options or RunOptions(), center_ras=None, segmentation_node=None, segment_id="")
-        self.outcome: Outcome | None = None
+        self.ended: Ended | None = None
         self._scene, self._launcher = scene, launcher
         self._started = self._canceled = self._listener_failed = False
         self._on_event = None
@@ -32,8 +32,8 @@ class BatchRun:
 
     @property
     def running(self) -> bool:
-        """Whether it has started and its outcome is not known yet."""
-        return self._started and self.outcome is None
+        """Whether it has started and its ending is not known yet."""
+        return self._started and self.ended is None
 
     @property
     def table(self):
@@ -47,7 +47,7 @@ class BatchRun:
         return str(self._log)
 
     def start(self, on_event=None) -> None:
-        """Begin. Whatever is wrong with the input becomes an outcome, not an exception.
+        """Begin. Whatever is wrong with the input becomes an ending, not an exception.
 
         :param on_event: called with each event, a dict, in :meth:`poll` and :meth:`wait`.
         """
@@ -58,25 +58,25 @@ class BatchRun:
         try:
             self._begin()
         except Exception as error:
-            self._end(outcome_of(error))
+            self._end(ended_by(error))
 
-    def poll(self) -> Outcome | None:
-        """Hand out new events and go on with the next patient; the outcome at the end. To be called from a timer."""
+    def poll(self) -> Ended | None:
+        """Hand out new events and go on with the next patient; the ending at the end. To be called from a timer."""
         if self.running:
             try:
-                outcome = self._step()
+                ended = self._step()
             except BaseException as error:  # nothing may leave a child or files behind
                 ours = isinstance(error, Exception) and not self._listener_failed
-                self._abandon(outcome_of(error) if ours else None)
+                self._abandon(ended_by(error) if ours else None)
                 if not ours:
                     raise
-                return self.outcome
-            if outcome is not None:
-                self._end(outcome)
-        return self.outcome
+                return self.ended
+            if ended is not None:
+                self._end(ended)
+        return self.ended
 
-    def wait(self, timeout_s: float | None = None) -> Outcome:
-        """Block until the end and return the outcome.
+    def wait(self, timeout_s: float | None = None) -> Ended:
+        """Block until the end and return the ending.
 
         :raises TimeoutError: it still runs after ``timeout_s``; it is left running.
         """
@@ -84,14 +84,14 @@ class BatchRun:
             raise RuntimeError("Not started.")
         until = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            while (outcome := self.poll()) is None:
+            while (ended := self.poll()) is None:
                 if until is not None and time.monotonic() > until:
                     raise TimeoutError(f"Still running after {timeout_s} s.")
                 time.sleep(_POLL_S)
         except KeyboardInterrupt:
             self._abandon()
             raise
-        return outcome
+        return ended
 
     def cancel(self) -> None:
         """Ask it to stop; :meth:`poll` tells when it has. Finished patients keep their results."""
@@ -104,12 +104,12 @@ class BatchRun:
     def _begin(self) -> None:
         """Refuse what cannot be begun.
 
-        :raises ChmflError: it becomes the outcome.
+        :raises ChmflError: it becomes the ending.
         """
         raise NotImplementedError
 
-    def _step(self) -> Outcome | None:
-        """Go on without blocking; the outcome at the end."""
+    def _step(self) -> Ended | None:
+        """Go on without blocking; the ending at the end."""
         raise NotImplementedError
 
     def _stop(self) -> None:
@@ -125,38 +125,38 @@ class BatchRun:
             self._listener_failed = True
             raise
 
-    def _abandon(self, ending: Outcome | None = None) -> None:
+    def _abandon(self, ending: Ended | None = None) -> None:
         """Stop now and wait until the child is gone; end as told, or canceled."""
         self.cancel()
         while self.running:
             try:
-                outcome = self._step()
+                ended = self._step()
             except Exception as error:
-                outcome = outcome_of(error)
-            if outcome is not None:
-                self._end(ending or outcome)
+                ended = ended_by(error)
+            if ended is not None:
+                self._end(ending or ended)
             else:
                 time.sleep(_POLL_S)
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, ended: Ended) -> None:
         if self._rows is not None:
-            self._rows.close("" if outcome.ending is Ending.CANCELED else f"{outcome.message} {outcome.hint}".strip())
-        self.outcome = outcome
+            self._rows.close("" if ended.ending is Ending.CANCELED else f"{ended.message} {ended.hint}".strip())
+        self.ended = ended
 
-    def _canceled_outcome(self) -> Outcome:
+    def _canceled_ending(self) -> Ended:
         hint = "Nothing was changed."
         if self._rows is not None:
             hint = f"{self._rows.count(DONE)} of {len(self._rows.rows)} patients are finished and keep their results."
-        return Outcome(Ending.CANCELED, "canceled", "Canceled.", hint)
+        return Ended(Ending.CANCELED, "canceled", "Canceled.", hint)
 
-    def _judge(self, final: dict) -> Outcome:
-        """The outcome of a batch that came to its end."""
+    def _judge(self, final: dict) -> Ended:
+        """The ending of a batch that came to its end."""
         if final["done"] or final["skipped"]:
-            return Outcome(Ending.DONE, message=_counts_in_words(final), result=final, exit_code=0)
+            return Ended(Ending.DONE, message=_counts_in_words(final), result=final, exit_code=0)
         reasons = [row["error"] for row in self._rows.rows if row.get("error") and row["status"] == FAILED]
         text = f"None of the {final['failed']} patients could be predicted. The first: {reasons[0] if reasons else '?'}"
         hint = "The table of the batch says for each patient why."
-        return Outcome(Ending.ERROR, "batch_all_failed", text, hint, exit_code=BadInput.exit_code)
+        return Ended(Ending.ERROR, "batch_all_failed", text, hint, exit_code=BadInput.exit_code)
 
 
 def _counts_in_words(final: dict) -> str:
@@ -166,15 +166,15 @@ def _counts_in_words(final: dict) -> str:
     return f"{', '.join(words)}."
 
 
-def outcome_of(error: Exception) -> Outcome:
-    """The outcome of something that went wrong on this side."""
+def ended_by(error: Exception) -> Ended:
+    """The ending of something that went wrong on this side."""
     known = as_known(error)
     if known is None and isinstance(error, OSError):
         text, hint = f"The patients cannot be handed over as files: {error}", "Free space on the disk."
-        return Outcome(Ending.ERROR, "files", text, hint)
+        return Ended(Ending.ERROR, "files", text, hint)
     if known is None:
         hint = "Copy the log and report it."
-        return Outcome(Ending.ERROR, "defect", f"{type(error).__name__}: {error}", hint, exit_code=1)
+        return Ended(Ending.ERROR, "defect", f"{type(error).__name__}: {error}", hint, exit_code=1)
     ending = Ending.OUT_OF_MEMORY if known.code == "out_of_memory" else Ending.ERROR
     ending = Ending.CANCELED if isinstance(known, Canceled) else ending
-    return Outcome(ending, known.code, known.message, known.hint, exit_code=known.exit_code)
+    return Ended(ending, known.code, known.message, known.hint, exit_code=known.exit_code)

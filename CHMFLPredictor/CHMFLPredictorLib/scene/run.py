@@ -9,7 +9,7 @@ From a panel, without freezing it::
 
     run = PredictionRun(pet_node, ct_node, RunOptions(device="cpu"))
     run.start(on_event)                 # on_event(dict): progress, warning, risk
-    timer.connect("timeout()", tick)    # def tick(): if run.poll(): timer.stop(); show(run.outcome, run.prediction)
+    timer.connect("timeout()", tick)    # def tick(): if run.poll(): timer.stop(); show(run.ended, run.prediction)
     ...
     run.cancel()
 """
@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..child.process import ChildProcess, Ending, Outcome, launch
+from ..child.process import ChildProcess, Ended, Ending, launch
 from ..errors import BadInput, Canceled, ChmflError, MissingModel, OutOfMemory
 from . import suv
 from .nodes import check_inputs, write_segment, write_volume
@@ -70,14 +70,14 @@ class Prediction:
 class PredictionRun:
     """A prediction that can be watched and canceled. It changes the scene only at its good end.
 
-    :ivar outcome: None until it has ended, then how (:class:`..child.process.Outcome`).
+    :ivar ended: None until it has ended, then how (:class:`..child.process.Ended`).
     :ivar prediction: the result nodes and numbers, once it is done.
     """
 
     def __init__(self, pet_node, ct_node, options: RunOptions | None = None, scene=None, launcher=launch):
         self.pet_node, self.ct_node = pet_node, ct_node
         self.options = options or RunOptions()
-        self.outcome: Outcome | None = None
+        self.ended: Ended | None = None
         self.prediction: Prediction | None = None
         self._scene = scene
         self._launcher = launcher
@@ -89,8 +89,8 @@ class PredictionRun:
 
     @property
     def running(self) -> bool:
-        """Whether it has started and its outcome is not known yet."""
-        return self._temporary is not None and self.outcome is None
+        """Whether it has started and its ending is not known yet."""
+        return self._temporary is not None and self.ended is None
 
     @property
     def log(self) -> str:
@@ -98,11 +98,11 @@ class PredictionRun:
         return str(self._child.log) if self._child is not None else ""
 
     def start(self, on_event=None) -> None:
-        """Write the nodes and start the child. Whatever is wrong with the input becomes an outcome, not an exception.
+        """Write the nodes and start the child. Whatever is wrong with the input becomes an ending, not an exception.
 
         :param on_event: called with each event, a dict (see ``events.py``), in :meth:`poll` and :meth:`wait`.
         """
-        if self._temporary is not None or self.outcome is not None:
+        if self._temporary is not None or self.ended is not None:
             raise RuntimeError("A PredictionRun runs once; make another one.")
         try:
             check_inputs(self.pet_node, self.ct_node)
@@ -117,21 +117,21 @@ class PredictionRun:
             self._clean()
             raise
 
-    def poll(self) -> Outcome | None:
-        """Hand out new events; at the end bring in the results and return the outcome. To be called from a timer."""
+    def poll(self) -> Ended | None:
+        """Hand out new events; at the end bring in the results and return the ending. To be called from a timer."""
         if self.running:
             try:
                 self._tell_warnings()
-                outcome = self._child.poll()
+                ended = self._child.poll()
             except BaseException:  # an exception of on_event must not leave a child or files behind
                 self._abandon()
                 raise
-            if outcome is not None:
-                self._end(outcome)
-        return self.outcome
+            if ended is not None:
+                self._end(ended)
+        return self.ended
 
-    def wait(self, timeout_s: float | None = None) -> Outcome:
-        """Block until the end and return the outcome.
+    def wait(self, timeout_s: float | None = None) -> Ended:
+        """Block until the end and return the ending.
 
         :raises TimeoutError: it still runs after ``timeout_s``; it is left running.
         """
@@ -144,9 +144,9 @@ class PredictionRun:
             except BaseException:  # Ctrl-C, or an exception of on_event
                 self._abandon()
                 raise
-        if self.outcome is None:
+        if self.ended is None:
             raise RuntimeError("Not started.")
-        return self.outcome
+        return self.ended
 
     def cancel(self) -> None:
         """Ask it to stop; :meth:`poll` tells when it has."""
@@ -193,19 +193,19 @@ class PredictionRun:
         if event.get("event") != "warning" or said not in self._warnings:
             self._on_event(event)
 
-    def _end(self, outcome: Outcome) -> None:
-        """Bring in the results of a run that is done, clean up and keep the outcome."""
+    def _end(self, ended: Ended) -> None:
+        """Bring in the results of a run that is done, clean up and keep the ending."""
         try:
-            if outcome.ending is Ending.DONE:
-                self.prediction = self._take_results(outcome)
+            if ended.ending is Ending.DONE:
+                self.prediction = self._take_results(ended)
         except Exception as error:
-            outcome = _failed(error)
+            ended = _failed(error)
         finally:
             self._clean()
-        self.outcome = outcome
+        self.ended = ended
 
-    def _take_results(self, outcome: Outcome) -> Prediction:
-        folder, result = Path(self._temporary.name, "output"), outcome.result["result"]
+    def _take_results(self, ended: Ended) -> Prediction:
+        folder, result = Path(self._temporary.name, "output"), ended.result["result"]
         said = result.setdefault("warnings", [])
         said[:0] = [one for one in self._warnings if one not in said]
         report = folder / "report.html"
@@ -237,33 +237,31 @@ def predict_in_scene(
     """
     run = PredictionRun(pet_node, ct_node, options, scene, launcher)
     run.start(on_event)
-    outcome = run.wait()
-    if outcome.ending is not Ending.DONE:
-        raise error_of(outcome)
+    ended = run.wait()
+    if ended.ending is not Ending.DONE:
+        raise error_of(ended)
     return run.prediction
 
 
-def error_of(outcome: Outcome) -> ChmflError:
-    """The exception for an outcome that is not done."""
-    if outcome.ending is Ending.CANCELED:
-        return Canceled(outcome.message, outcome.hint)
+def error_of(ended: Ended) -> ChmflError:
+    """The exception for an ending that is not done."""
+    if ended.ending is Ending.CANCELED:
+        return Canceled(ended.message, ended.hint)
     kinds = {BadInput.exit_code: BadInput, MissingModel.exit_code: MissingModel}
-    kind = OutOfMemory if outcome.ending is Ending.OUT_OF_MEMORY else kinds.get(outcome.exit_code, ChmflError)
-    return kind(outcome.code, outcome.message, outcome.hint)
+    kind = OutOfMemory if ended.ending is Ending.OUT_OF_MEMORY else kinds.get(ended.exit_code, ChmflError)
+    return kind(ended.code, ended.message, ended.hint)
 
 
-def _failed(error: Exception) -> Outcome:
-    """The outcome of something that went wrong on this side."""
+def _failed(error: Exception) -> Ended:
+    """The ending of something that went wrong on this side."""
     if isinstance(error, ChmflError):
-        return Outcome(Ending.ERROR, error.code, error.message, error.hint, exit_code=error.exit_code)
+        return Ended(Ending.ERROR, error.code, error.message, error.hint, exit_code=error.exit_code)
     if isinstance(error, MemoryError):
         hint = "Close other programs or images."
-        return Outcome(Ending.OUT_OF_MEMORY, "out_of_memory", "The memory is exhausted.", hint)
+        return Ended(Ending.OUT_OF_MEMORY, "out_of_memory", "The memory is exhausted.", hint)
     if isinstance(error, OSError | RuntimeError):  # SimpleITK says RuntimeError when a disk is full
-        return Outcome(Ending.ERROR, "files", f"The volumes cannot be handed over as files: {error}", _DISK_HINT)
-    return Outcome(
-        Ending.ERROR, "defect", f"{type(error).__name__}: {error}", "Copy the log and report it.", exit_code=1
-    )
+        return Ended(Ending.ERROR, "files", f"The volumes cannot be handed over as files: {error}", _DISK_HINT)
+    return Ended(Ending.ERROR, "defect", f"{type(error).__name__}: {error}", "Copy the log and report it.", exit_code=1)
 
 
 def _copy_files(folder: Path, target: Path) -> dict[str, Path]:

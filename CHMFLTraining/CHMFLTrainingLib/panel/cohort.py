@@ -13,7 +13,7 @@ from ..cohort.cohort import Patient
 from ..cohort.findings import together
 from .choices import CohortSource
 from .task import Task
-from .words import COLORS, findingText, outcomeText
+from .words import COLORS, endingText, findingText
 
 ROW_HEIGHT = 21
 COLUMNS = ("Patient", "Label", "Files", "Findings")
@@ -150,9 +150,9 @@ class CohortBox:
         elif event["event"] == "findings":
             self._found.append(event)
 
-    def _onEnd(self, outcome) -> None:
+    def _onEnd(self, ended) -> None:
         """A command has ended; after the one that made the cohort, what it made is checked."""
-        if outcome.ending is Ending.DONE or outcome.code == "cohort_findings":
+        if ended.ending is Ending.DONE or ended.code == "cohort_findings":
             wanted = 2 if self._checkedFor[0] is CohortSource.DICOM else 1
             if len(self._found) < wanted:
                 self._task.start(self._checkOf(self._found[-1]["cohort"]), self._onEvent, self._onEnd)
@@ -161,7 +161,7 @@ class CohortBox:
             self._fill()
             self.message = self._summary()
         else:
-            self.message, self.unusable = outcomeText(outcome), True
+            self.message, self.unusable = endingText(ended), True
         self._onChanged()
 
     def _summary(self) -> str:

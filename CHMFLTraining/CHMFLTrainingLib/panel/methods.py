@@ -5,7 +5,7 @@ from CHMFLPredictorLib.child.process import Ending
 from slicer.i18n import tr as _
 
 from .task import Task
-from .words import outcomeText
+from .words import endingText
 
 METRICS = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auc")
 TITLES = ("Method", "Acc.", "Sens.", "Spec.", "Prec.", "F1", "AUC")
@@ -86,12 +86,12 @@ class MethodsBox:
     def _ticked(self) -> set[str]:
         return set(self.parameterNode.methods.split(",")) if self.parameterNode is not None else set()
 
-    def _onListed(self, outcome) -> None:
-        if outcome.ending is Ending.DONE:
-            self._methods = outcome.result["methods"]
+    def _onListed(self, ended) -> None:
+        if ended.ending is Ending.DONE:
+            self._methods = ended.result["methods"]
             self._fill()
         else:
-            self._problem = outcomeText(outcome)
+            self._problem = endingText(ended)
         self.show()
         self._onChanged()
 

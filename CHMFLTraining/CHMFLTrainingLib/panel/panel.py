@@ -21,7 +21,7 @@ from .protocol import ProtocolBox
 from .runs import RunsBox
 from .state import Phase, TrainingState
 from .task import Task
-from .words import errorText, outcomeText
+from .words import endingText, errorText
 
 INTERVAL_MS = 500
 LAST_LOOK_TICKS = 10  # how long an ended run's files are waited for
@@ -174,7 +174,7 @@ class Panel:
         self.live.take(event)
         self.refresh()
 
-    def _onWatchEnd(self, outcome) -> None:
+    def _onWatchEnd(self, ended) -> None:
         """It ends by no itself: :meth:`_tick` starts another."""
         self.state.problem = ("watcher_ended", _("The files of the run are read anew."), "")
 
@@ -200,8 +200,8 @@ class Panel:
             self._report.start(["report", self.state.folder], None, self._onReport)
         self.refresh()
 
-    def _onReport(self, outcome) -> None:
-        self.note = "" if outcome.ending is Ending.DONE else outcomeText(outcome)
+    def _onReport(self, ended) -> None:
+        self.note = "" if ended.ending is Ending.DONE else endingText(ended)
         self.refresh()
 
     def _onCohort(self) -> None:

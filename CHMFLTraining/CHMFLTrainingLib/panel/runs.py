@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from ..run.known import look_at, same_folder
 from .state import TrainingState
 from .task import Task
-from .words import outcomeText, runText
+from .words import endingText, runText
 
 SETTING = "CHMFL/TrainingRuns"
 MOST = 50  # the oldest are forgotten
@@ -124,13 +124,13 @@ class RunsBox:
         self._say(_("Reading the runs..."))
         self._task.start(["metrics", *self._chosen()], None, self._onCompared)
 
-    def _onCompared(self, outcome) -> None:
-        if outcome.ending is not Ending.DONE:
-            self._say(outcomeText(outcome))
+    def _onCompared(self, ended) -> None:
+        if ended.ending is not Ending.DONE:
+            self._say(endingText(ended))
             return
         from ..scene.plots import TrainingPlots
 
-        rows = [{**row, "method": f"{row['run']}: {row['method']}"} for row in outcome.result["rows"]]
+        rows = [{**row, "method": f"{row['run']}: {row['method']}"} for row in ended.result["rows"]]
         table = TrainingPlots(slicer.mrmlScene).show_metrics(rows, "compared")
         self._ui.compareTableView.setMRMLTableNode(table)
         self._ui.compareTableView.visible = True
@@ -148,17 +148,17 @@ class RunsBox:
         self._say(_("Making the model: every patient is predicted by the network that has not seen it..."))
         self._task.start(["export", self._folder, "--output", bundle, "--name", name], None, self._onExported)
 
-    def _onExported(self, outcome) -> None:
+    def _onExported(self, ended) -> None:
         self._ui.useInPredictorButton.enabled = True
-        if outcome.ending is not Ending.DONE:
-            self._say(outcomeText(outcome))
+        if ended.ending is not Ending.DONE:
+            self._say(endingText(ended))
             return
         from ..scene import use
 
         try:
-            use.use_in_predictor(outcome.result["bundle"])
+            use.use_in_predictor(ended.result["bundle"])
         except ChmflError as error:
             self._say(f"{error.message} {error.hint}")
             return
         text = _("The model is in {folder} and chosen in CHMFL Predictor.")
-        self._say(text.format(folder=outcome.result["bundle"]))
+        self._say(text.format(folder=ended.result["bundle"]))

@@ -26,12 +26,12 @@ class Task:
         """Start ``python -m CHMFLTrainingLib ARGUMENTS --progress json``.
 
         :param onEvent: called with each event of the child protocol.
-        :param onEnd: called once with the ``process.Outcome``; not if the task is stopped.
+        :param onEnd: called once with the ``process.Ended``; not if the task is stopped.
         """
         self.stop()
         spoken = [*arguments, "--progress", "json"]
         self.child = ChildProcess(spoken, onEvent, process.launch, "CHMFLTrainingLib")
-        self._onEnd = onEnd or (lambda outcome: None)
+        self._onEnd = onEnd or (lambda ended: None)
         self.child.start()
         self._timer.start()
 
@@ -46,9 +46,9 @@ class Task:
 
     def _tick(self) -> None:
         child = self.child
-        outcome = child.poll()
-        if outcome is None or child is not self.child:  # an event may have stopped the task
+        ended = child.poll()
+        if ended is None or child is not self.child:  # an event may have stopped the task
             return
         self._timer.stop()
         onEnd, self._onEnd = self._onEnd, None
-        onEnd(outcome)
+        onEnd(ended)

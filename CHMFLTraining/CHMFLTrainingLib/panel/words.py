@@ -121,11 +121,11 @@ def errorText(code: str, message: str, hint: str = "") -> str:
     return _("Error ({code}): {details}").format(code=code, details=f"{message} {hint}".strip())
 
 
-def outcomeText(outcome) -> str:
+def endingText(ended) -> str:
     """How a child process ended that did not end well."""
-    if outcome.ending is Ending.CANCELED:
+    if ended.ending is Ending.CANCELED:
         return _("Canceled.")
-    return errorText(outcome.code, outcome.message, outcome.hint)
+    return errorText(ended.code, ended.message, ended.hint)
 
 
 def findingText(finding: dict) -> str:

@@ -48,13 +48,13 @@ print("a human line, ü", file=sys.stderr)
 print(json.dumps({"event": "result", "result": {"arguments": sys.argv[1:]}}))
 """
     child = run_script(script, lambda event: seen.append((event["event"], threading.current_thread())))
-    outcome = child.wait(30)
-    assert outcome.ending is Ending.DONE and outcome.exit_code == 0
+    ended = child.wait(30)
+    assert ended.ending is Ending.DONE and ended.exit_code == 0
     assert [name for name, _ in seen] == ["progress", "progress", "result"]
     assert {thread for _, thread in seen} == {threading.current_thread()}
-    assert outcome.result["result"]["arguments"] == ["predict", "--pet", "a b ü.nrrd"]
+    assert ended.result["result"]["arguments"] == ["predict", "--pet", "a b ü.nrrd"]
     assert "chatter" in str(child.log) and "a human line, ü" in str(child.log)
-    assert child.poll() is outcome and not child.running
+    assert child.poll() is ended and not child.running
 
 
 def test_poll_never_blocks():
@@ -70,9 +70,9 @@ def test_poll_never_blocks():
 def test_a_child_that_cannot_start_is_an_outcome():
     child = ChildProcess(["predict"], launcher=lambda command, environment: subprocess.Popen(["/no/such/program"]))
     child.start()
-    assert child.outcome.ending is Ending.FAILED_TO_START
-    assert child.outcome.exit_code is None and child.outcome.hint and "no/such" in child.outcome.message
-    assert child.wait() is child.outcome
+    assert child.ended.ending is Ending.FAILED_TO_START
+    assert child.ended.exit_code is None and child.ended.hint and "no/such" in child.ended.message
+    assert child.wait() is child.ended
     with pytest.raises(RuntimeError):
         child.start()
 
@@ -94,13 +94,13 @@ ERROR_LINE = 'print(\'{"event": "error", "code": "%s", "message": "The PET is a 
     ],
 )
 def test_endings_are_told_apart(script, ending, code):
-    outcome = run_script(script).wait(30)
-    assert (outcome.ending, outcome.code) == (ending, code)
-    assert outcome.message and outcome.hint and outcome.result is None
+    ended = run_script(script).wait(30)
+    assert (ended.ending, ended.code) == (ending, code)
+    assert ended.message and ended.hint and ended.result is None
     if code == "swapped_pet_ct":
-        assert (outcome.message, outcome.hint) == ("The PET is a CT.", "Swap them.")
+        assert (ended.message, ended.hint) == ("The PET is a CT.", "Swap them.")
     if "of all things" in script:
-        assert "of all things" in outcome.message
+        assert "of all things" in ended.message
 
 
 @posix
@@ -109,9 +109,9 @@ def test_endings_are_told_apart(script, ending, code):
     [("SIGKILL", Ending.OUT_OF_MEMORY, "out_of_memory"), ("SIGSEGV", Ending.ERROR, "killed")],
 )
 def test_a_child_killed_by_a_signal(number, ending, code):
-    outcome = run_script(f"import os, signal; os.kill(os.getpid(), signal.{number})").wait(30)
-    assert (outcome.ending, outcome.code) == (ending, code)
-    assert outcome.exit_code == -getattr(signal, number)
+    ended = run_script(f"import os, signal; os.kill(os.getpid(), signal.{number})").wait(30)
+    assert (ended.ending, ended.code) == (ending, code)
+    assert ended.exit_code == -getattr(signal, number)
 
 
 @posix
@@ -138,8 +138,8 @@ time.sleep(60)
     assert len(family) == 2
     child.cancel()
     child.cancel()
-    outcome = child.wait(20)
-    assert outcome.ending is Ending.CANCELED
+    ended = child.wait(20)
+    assert ended.ending is Ending.CANCELED
     wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
 
 
@@ -152,8 +152,8 @@ worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 pathlib.Path({str(pid)!r}).write_text(str(worker.pid))
 print('{{"event": "result", "result": {{}}}}')
 """
-    outcome = run_script(script).wait(20)
-    assert outcome.ending is Ending.DONE
+    ended = run_script(script).wait(20)
+    assert ended.ending is Ending.DONE
     number = int(pid.read_text())
     wait_for(lambda: not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE)
 

@@ -1,7 +1,7 @@
 """The state of the panel's run: what may follow what, and what is known meanwhile."""
 
 import pytest
-from CHMFLPredictorLib.child.process import Ending, Outcome
+from CHMFLPredictorLib.child.process import Ended, Ending
 from CHMFLPredictorLib.panel.state import Kind, Phase, RunState
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,10 +23,10 @@ def test_a_run_from_start_to_end():
     state.take(RISK)
     state.take({"event": "warning", "code": "a", "text": "b"})
     assert (state.stage, state.fraction, state.risk, len(state.warnings)) == ("read", 0.1, RISK, 1)
-    state.end(Outcome(Ending.DONE))
+    state.end(Ended(Ending.DONE))
     assert not state.busy and state.ending is Ending.DONE and state.fraction == 1.0
     state.start(Kind.BATCH)
-    assert state.risk is None and state.outcome is None and state.warnings == []
+    assert state.risk is None and state.ended is None and state.warnings == []
 
 
 def test_after_a_cancel_events_change_nothing():
@@ -36,7 +36,7 @@ def test_after_a_cancel_events_change_nothing():
     assert state.phase is Phase.CANCELING and state.risk is None
     state.cancel()  # a second click
     assert state.phase is Phase.CANCELING
-    state.end(Outcome(Ending.CANCELED))
+    state.end(Ended(Ending.CANCELED))
     assert state.ending is Ending.CANCELED and state.fraction == 0
 
 
@@ -47,9 +47,9 @@ def test_what_cannot_follow_is_refused(mistake):
         with pytest.raises(RuntimeError):
             state.start(Kind.BATCH)
     else:
-        state.end(Outcome(Ending.DONE))
+        state.end(Ended(Ending.DONE))
         with pytest.raises(RuntimeError):
-            state.end(Outcome(Ending.DONE))
+            state.end(Ended(Ending.DONE))
     RunState().cancel()  # without a run there is nothing to cancel
 
 

@@ -168,7 +168,7 @@ def refused(pet, ct, code):
     assert caught.value.code == code and caught.value.hint
     run = PredictionRun(pet, ct, launcher=lambda command, environment: pytest.fail("the child must not be started"))
     run.start()
-    assert (run.outcome.ending, run.outcome.code, run.running) == (Ending.ERROR, code, False)
+    assert (run.ended.ending, run.ended.code, run.running) == (Ending.ERROR, code, False)
     return caught.value.message
 
 
@@ -440,8 +440,8 @@ def test_a_scene_closed_during_the_run_gets_no_nodes(pair, scene, tmp_path):
     run.start()
     scene.Clear(0)
     before = node_names(scene)
-    outcome = run.wait(30)
-    assert (outcome.ending, outcome.code) == (Ending.ERROR, "node_missing")
+    ended = run.wait(30)
+    assert (ended.ending, ended.code) == (Ending.ERROR, "node_missing")
     assert node_names(scene) == before and leftovers(tmp_path) == []
 
 

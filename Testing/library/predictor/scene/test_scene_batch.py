@@ -108,9 +108,9 @@ def test_every_pair_gets_its_nodes_and_a_row(pairs, scene):
     events = []
     batch = SceneBatch(pairs, scene=scene, launcher=one)
     assert not batch.running and batch.table is None
-    outcome = finish(batch, events)
-    assert (outcome.ending, outcome.code) == (Ending.DONE, "") and not batch.running
-    assert outcome.result == events[-1] and (outcome.result["done"], outcome.result["failed"]) == (3, 0)
+    ended = finish(batch, events)
+    assert (ended.ending, ended.code) == (Ending.DONE, "") and not batch.running
+    assert ended.result == events[-1] and (ended.result["done"], ended.result["failed"]) == (3, 0)
     for pair in pairs:
         assert {"segmentation", "relevance", "table", "box"} <= set(find_results(scene, pair.pet, pair.ct))
     rows = rows_of(batch.table)
@@ -131,8 +131,8 @@ def test_one_bad_pair_stops_nobody(pairs, scene):
     pairs[1].ct = pairs[1].pet
     events = []
     batch = SceneBatch(pairs, scene=scene, launcher=one)
-    outcome = finish(batch, events)
-    assert outcome.ending is Ending.DONE and (outcome.result["done"], outcome.result["failed"]) == (2, 1)
+    ended = finish(batch, events)
+    assert ended.ending is Ending.DONE and (ended.result["done"], ended.result["failed"]) == (2, 1)
     assert states(batch.table) == ["done", "failed", "done"]
     row = rows_of(batch.table)[1]
     assert "same volume" in row["Error"] and math.isnan(float(row["Risk of DM"]))
@@ -145,9 +145,9 @@ def test_a_child_that_fails_is_a_row_and_no_error_event(pairs, scene, manner):
     manner("error")
     events = []
     batch = SceneBatch(pairs[:2], scene=scene, launcher=one)
-    outcome = finish(batch, events)
-    assert (outcome.ending, outcome.code) == (Ending.ERROR, "batch_all_failed")
-    assert "The PET is a CT." in outcome.message and outcome.hint
+    ended = finish(batch, events)
+    assert (ended.ending, ended.code) == (Ending.ERROR, "batch_all_failed")
+    assert "The PET is a CT." in ended.message and ended.hint
     assert not any(event["event"] == "error" for event in events)
     assert states(batch.table) == ["failed"] * 2
     assert "Ann:" in batch.log and "The PET is a CT." in batch.log
@@ -171,8 +171,8 @@ def test_cancel_keeps_what_is_done(pairs, scene, manner):
     assert float(rows_of(batch.table)[1]["Risk of DM"]) == 0.7  # as soon as it is known
     batch.cancel()
     count = len(events)
-    outcome = batch.wait(30)
-    assert (outcome.ending, outcome.code) == (Ending.CANCELED, "canceled") and "1 of 3" in outcome.hint
+    ended = batch.wait(30)
+    assert (ended.ending, ended.code) == (Ending.CANCELED, "canceled") and "1 of 3" in ended.hint
     assert states(batch.table) == ["done", "canceled", "not run"] and len(events) == count
     assert math.isnan(float(rows_of(batch.table)[1]["Risk of DM"]))
     assert find_results(scene, pairs[0].pet, pairs[0].ct) and not find_results(scene, pairs[1].pet, pairs[1].ct)
@@ -194,16 +194,16 @@ def test_what_would_stop_everybody_stops_at_once(pairs, scene, tmp_path):
     assert states(batch.table) == ["failed", "not run", "not run"]
     (tmp_path / "file").write_text("no folder")
     batch = SceneBatch(pairs, RunOptions(output=tmp_path / "file"), scene, one)
-    outcome = finish(batch)
-    assert (outcome.ending, outcome.code) == (Ending.ERROR, "output_unwritable")
+    ended = finish(batch)
+    assert (ended.ending, ended.code) == (Ending.ERROR, "output_unwritable")
     assert states(batch.table) == ["failed", "not run", "not run"]
 
 
 def test_no_pair_is_an_error(scene):
     batch = SceneBatch([], scene=scene)
     batch.start()
-    assert (batch.outcome.ending, batch.outcome.code) == (Ending.ERROR, "batch_no_pairs")
-    assert batch.table is None and batch.wait(1) is batch.outcome
+    assert (batch.ended.ending, batch.ended.code) == (Ending.ERROR, "batch_no_pairs")
+    assert batch.table is None and batch.wait(1) is batch.ended
     with pytest.raises(RuntimeError):
         batch.start()
 
@@ -225,7 +225,7 @@ def test_a_listener_that_fails_stops_the_batch(pairs, scene, manner):
     batch.start(broken)
     with pytest.raises(KeyError, match="in the panel"):
         batch.wait(30)
-    assert batch.outcome.ending is Ending.CANCELED and not batch.running
+    assert batch.ended.ending is Ending.CANCELED and not batch.running
     assert states(batch.table) == ["canceled", "not run", "not run"]
 
 
@@ -269,8 +269,8 @@ def test_files_of_a_scene_batch(scene, small, tiny_bundle, manner, tmp_path):  #
     output = tmp_path / "out ü"
     batch = SceneBatch(pairs, RunOptions(tiny_bundle, "cpu", risk_only=True, output=output), scene)
     batch.start()
-    outcome = batch.wait(120)
-    assert outcome.ending is Ending.DONE and outcome.result["files"] == {RESULTS_FILE: str(output / RESULTS_FILE)}
+    ended = batch.wait(120)
+    assert ended.ending is Ending.DONE and ended.result["files"] == {RESULTS_FILE: str(output / RESULTS_FILE)}
     with open(output / RESULTS_FILE, encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["patient_id"] for row in rows] == ["A/b", "a_B (2)", "x"]
@@ -299,10 +299,10 @@ def cohort(tmp_path):
 def test_a_folder_fills_the_table(scene, manner, cohort, tmp_path):
     events = []
     batch = FolderBatch(cohort, tmp_path / "out", scene=scene, launcher=many)
-    outcome = finish(batch, events)
-    assert outcome.ending is Ending.DONE
-    assert [outcome.result[key] for key in ("done", "failed", "skipped", "left_out")] == [2, 1, 0, 1]
-    assert outcome.message == "2 predicted, 1 failed, 1 left out."
+    ended = finish(batch, events)
+    assert ended.ending is Ending.DONE
+    assert [ended.result[key] for key in ("done", "failed", "skipped", "left_out")] == [2, 1, 0, 1]
+    assert ended.message == "2 predicted, 1 failed, 1 left out."
     rows = rows_of(batch.table)
     assert [row["Patient"] for row in rows] == ["ann", "bad béa", "cem", "dan"]
     assert states(batch.table) == ["done", "failed", "done", "left out"]
@@ -310,7 +310,7 @@ def test_a_folder_fills_the_table(scene, manner, cohort, tmp_path):
     assert "does not exist" in rows[1]["Error"] and "no PET" in rows[3]["Error"]
     assert [event["code"] for event in events if event["event"] == "warning"] == ["batch_patient_left_out", "not_found"]
     assert {event.get("patient") for event in events if event["event"] == "risk"} == {1, 3}
-    assert events[-1] == outcome.result and "Left out: dan" in batch.log
+    assert events[-1] == ended.result and "Left out: dan" in batch.log
     assert number_of_nodes(scene, "vtkMRMLScalarVolumeNode") == 0
     again = FolderBatch(cohort / "ann", tmp_path / "out 2", RunOptions(risk_only=True), scene, many)
     assert finish(again).ending is Ending.DONE and again.table is batch.table
@@ -325,8 +325,8 @@ def test_cancel_of_a_folder_keeps_what_is_done(scene, manner, cohort, tmp_path):
     wait_until(batch, lambda: any(event["event"] == "risk" and event.get("patient") == 2 for event in events))
     assert states(batch.table) == ["done", "running", "waiting", "left out"]
     batch.cancel()
-    outcome = batch.wait(30)
-    assert outcome.ending is Ending.CANCELED and "1 of 4" in outcome.hint
+    ended = batch.wait(30)
+    assert ended.ending is Ending.CANCELED and "1 of 4" in ended.hint
     assert states(batch.table) == ["done", "canceled", "not run", "left out"]
 
 
@@ -353,8 +353,8 @@ def test_what_ends_the_child_ends_the_batch(scene, manner, cohort, tmp_path, how
     (cohort / "bad béa").rename(cohort / "béa")
     manner(how)
     batch = FolderBatch(cohort, tmp_path / "out", scene=scene, launcher=many)
-    outcome = finish(batch)
-    assert (outcome.ending, outcome.code) == (ending, code) and outcome.hint
+    ended = finish(batch)
+    assert (ended.ending, ended.code) == (ending, code) and ended.hint
     assert states(batch.table)[:3] == expected
 
 
@@ -362,9 +362,9 @@ def test_all_failed_is_an_error(scene, manner, cohort, tmp_path):
     rows = "patient_id;pet;ct\nbad 1;a;b\nbad 1;a;b\nbad 2;a;b\n"
     (cohort / "patients.csv").write_text(rows, encoding="utf-8")
     batch = FolderBatch(cohort / "patients.csv", tmp_path / "out", scene=scene, launcher=many)
-    outcome = finish(batch)
-    assert (outcome.ending, outcome.code, outcome.exit_code) == (Ending.ERROR, "batch_all_failed", 2)
-    assert "'a' does not exist" in outcome.message and states(batch.table) == ["failed"] * 3
+    ended = finish(batch)
+    assert (ended.ending, ended.code, ended.exit_code) == (Ending.ERROR, "batch_all_failed", 2)
+    assert "'a' does not exist" in ended.message and states(batch.table) == ["failed"] * 3
 
 
 def test_wrong_choices_are_errors_without_a_table(scene, manner, cohort, tmp_path):
@@ -378,8 +378,8 @@ def test_wrong_choices_are_errors_without_a_table(scene, manner, cohort, tmp_pat
         (tmp_path / "wrong.csv", "x", "batch_columns"),
     ):
         batch = FolderBatch(source, output, scene=scene, launcher=lambda *_: pytest.fail("nothing may start"))
-        outcome = finish(batch)
-        assert (outcome.ending, outcome.code) == (Ending.ERROR, code) and outcome.hint
+        ended = finish(batch)
+        assert (ended.ending, ended.code) == (Ending.ERROR, code) and ended.hint
         assert batch.table is None and find_table(scene) is None
 
 
@@ -389,8 +389,8 @@ def test_cancel_while_it_looks_for_patients(scene, manner, cohort, tmp_path):
     batch.start(events.append)
     batch.poll()
     batch.cancel()
-    outcome = batch.wait(30)
-    assert outcome.ending is Ending.CANCELED and batch.table is None and not (tmp_path / "out").exists()
+    ended = batch.wait(30)
+    assert ended.ending is Ending.CANCELED and batch.table is None and not (tmp_path / "out").exists()
     assert events == [{"event": "progress", "stage": "read", "fraction": 0.0, "text": "Looking for patients"}]
 
 
@@ -404,12 +404,12 @@ def test_the_real_command_line_resumes(scene, manner, small, tiny_bundle, tmp_pa
     options = RunOptions(tiny_bundle, "cpu", risk_only=True)
     first = FolderBatch(cohort, output, options, scene)
     first.start()
-    outcome = first.wait(120)
-    assert outcome.ending is Ending.DONE and (outcome.result["done"], outcome.result["failed"]) == (1, 1)
+    ended = first.wait(120)
+    assert ended.ending is Ending.DONE and (ended.result["done"], ended.result["failed"]) == (1, 1)
     risk = json.loads((output / "p1" / "result.json").read_text(encoding="utf-8"))["risk"]
     assert float(rows_of(first.table)[0]["Risk of DM"]) == risk
     second = FolderBatch(cohort, output, options, scene)  # its own results are no patient
     second.start()
-    outcome = second.wait(120)
-    assert (outcome.result["done"], outcome.result["skipped"], outcome.result["failed"]) == (0, 1, 1)
+    ended = second.wait(120)
+    assert (ended.result["done"], ended.result["skipped"], ended.result["failed"]) == (0, 1, 1)
     assert states(second.table) == ["done", "failed"] and "same" in rows_of(second.table)[1]["Error"]

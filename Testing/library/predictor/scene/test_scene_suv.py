@@ -230,7 +230,7 @@ def test_what_is_missing_is_said_by_name(scene, database, tmp_path, changes, cod
     assert refused.message == inputs.units_in_words(pet)
     run = PredictionRun(pet, ct, launcher=lambda command, environment: pytest.fail("the child must not be started"))
     run.start()
-    assert (run.outcome.ending, run.outcome.code) == (Ending.ERROR, code)
+    assert (run.ended.ending, run.ended.code) == (Ending.ERROR, code)
 
 
 # Files and units -----------------------------------------------------------------------------------------------------
