@@ -112,30 +112,30 @@ def measure_network(threads: int, repeats: int) -> dict:
 
 def measure_preset(preset: str, threads: int, repeats: int) -> dict:
     """Medians of each engine, which take turns."""
-    from CHMFLPredictorLib.network.engines import open_backend
+    from CHMFLPredictorLib.network.engines import open_engine
 
-    inputs, backends, times = make_inputs(preset), {}, {}
+    inputs, running, times = make_inputs(preset), {}, {}
     head = None
     for engine in engines():
         network = make_network(preset)
         # one head for all, nothing changes it: a gigabyte each otherwise
         head = network.head = head or network.head
         begin = time.perf_counter()
-        backends[engine] = open_backend([network], inputs.shape, device="cpu", engine=engine, threads=threads)
+        running[engine] = open_engine([network], inputs.shape, device="cpu", engine=engine, threads=threads)
         times[engine] = {"open": time.perf_counter() - begin, "risk": [], "segmentation": []}
-        backends[engine].log_odds(inputs)  # the first call of an engine is not like the others
+        running[engine].log_odds(inputs)  # the first call of an engine is not like the others
         if preset != "paper":
-            backends[engine].tumor_probability(inputs)
+            running[engine].tumor_probability(inputs)
     for number in range(repeats):
-        for engine, backend in backends.items():
+        for engine, one in running.items():
             begin = time.perf_counter()
-            backend.log_odds(inputs)
+            one.log_odds(inputs)
             middle = time.perf_counter()
-            backend.tumor_probability(inputs)
+            one.tumor_probability(inputs)
             times[engine]["risk"].append(middle - begin)
             times[engine]["segmentation"].append(time.perf_counter() - middle)
             log(f"  {preset} {number + 1}/{repeats} {engine}: {time.perf_counter() - begin:.2f} s")
-    return {"auto": auto_engine(), **{engine: summary(times[engine], times["eager"]) for engine in backends}}
+    return {"auto": auto_engine(), **{engine: summary(times[engine], times["eager"]) for engine in running}}
 
 
 def auto_engine() -> str:
@@ -211,13 +211,13 @@ def measure_memory(threads: int, _repeats: int) -> dict:
 
 def peak_of_one_prediction(engine: str, what: str, threads: int) -> dict:
     """Predict once with the paper network and say how much memory this process held at most, libraries included."""
-    from CHMFLPredictorLib.network.engines import open_backend
+    from CHMFLPredictorLib.network.engines import open_engine
 
     inputs = make_inputs("paper")
-    backend = open_backend([make_network("paper")], inputs.shape, device="cpu", engine=engine, threads=threads)
-    backend.log_odds(inputs)
+    one = open_engine([make_network("paper")], inputs.shape, device="cpu", engine=engine, threads=threads)
+    one.log_odds(inputs)
     if what == "full":
-        backend.tumor_probability(inputs)
+        one.tumor_probability(inputs)
     return {"peak_gb": peak_bytes() / 1e9}
 
 

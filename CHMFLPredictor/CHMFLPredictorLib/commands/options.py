@@ -7,7 +7,7 @@ from .. import __version__
 from ..errors import BadInput
 from ..events import ROLES
 
-ENGINES = ("auto", "eager", "torch", "openvino")  # those of engines.py, which loads torch
+ENGINES = ("auto", "eager", "torch", "openvino")  # those of network/engines.py, which loads torch
 
 _USAGE = """%(prog)s --pet PET --ct CT --output DIR [options]
        %(prog)s --batch CSV --output DIR [options]"""

@@ -17,7 +17,7 @@ def require_packages() -> None:
 
 class ModelLoader:
     """Imports torch, builds the networks and compiles them, in a thread that starts at once; see
-    :func:`.open_backend`.
+    :func:`.open_engine`.
     """
 
     def __init__(self, bundle: Bundle, device: str, engine: str, threads: int | None):
@@ -28,12 +28,12 @@ class ModelLoader:
 
     def _load(self) -> None:
         try:
-            from ..network.engines import open_backend
+            from ..network.engines import open_engine
 
             networks = self._bundle.networks()
             config, (device, engine, threads) = self._bundle.network_config, self._options
             shape = (2 * config.branch_inputs, *config.input_size)
-            self._result = networks, open_backend(networks, shape, device=device, engine=engine, threads=threads)
+            self._result = networks, open_engine(networks, shape, device=device, engine=engine, threads=threads)
         except ModuleNotFoundError as error:
             self._error = missing_package(error)
         except BaseException as error:  # raised again in the thread that waits for the model
@@ -45,7 +45,7 @@ class ModelLoader:
             raise self._error
 
     def wait(self, check: Callable[[], None]):
-        """Return the networks and the backend as soon as they are there; call ``check`` meanwhile."""
+        """Return the networks and the engine as soon as they are there; call ``check`` meanwhile."""
         while self._thread.is_alive():
             self._thread.join(0.05)
             check()

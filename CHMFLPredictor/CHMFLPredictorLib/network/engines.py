@@ -17,22 +17,22 @@ from .devices import GPU_HINT, choose
 from .engine_torch import FoldedNetwork
 from .folding import fold_batch_norm
 
-__all__ = ["ENGINES", "Backend", "fold_batch_norm", "open_backend"]
+__all__ = ["ENGINES", "Engine", "fold_batch_norm", "open_engine"]
 
 ENGINES = ("auto", "eager", "torch", "openvino")
 
 
-class Backend:
-    """An ensemble ready for prediction; made by :func:`open_backend`.
+class Engine:
+    """An ensemble ready for prediction; made by :func:`open_engine`.
 
     :ivar device: what computes, in words for people.
-    :ivar engine: "eager", "torch" or "openvino".
+    :ivar name: "eager", "torch" or "openvino".
     :ivar warnings: what the user should know of this choice: ``gpu_unsupported`` when a GPU is there and the CPU
         computes, because PyTorch has no code for that GPU. A dict each, ``code`` and ``text``.
     """
 
-    def __init__(self, members: list, device: str, engine: str, threads: int, input_shape: tuple[int, ...]):
-        self.members, self.device, self.engine = members, device, engine
+    def __init__(self, members: list, device: str, name: str, threads: int, input_shape: tuple[int, ...]):
+        self.members, self.device, self.name = members, device, name
         self.warnings: list[dict] = []
         self._threads, self._input_shape = threads, tuple(input_shape)
 
@@ -75,16 +75,16 @@ class Backend:
             yield torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))[None]
 
 
-def open_backend(
+def open_engine(
     networks: list[nn.Module],
     input_shape: tuple[int, ...],
     device: str = "auto",
     engine: str = "auto",
     threads: int | None = None,
-) -> Backend:
+) -> Engine:
     """Make networks ready for prediction.
 
-    The backend takes the networks over: it folds their batch normalization in place and may move them to a GPU. They
+    The engine takes the networks over: it folds their batch normalization in place and may move them to a GPU. They
     still compute the same, and :func:`.relevance_map` may use them.
 
     :param networks: the members of the ensemble, of one configuration.
@@ -107,11 +107,11 @@ def open_backend(
         engine = best_engine(place)
     with _memory_errors():
         members = [_member(network, input_shape, place, engine, threads) for network in networks]
-    backend = Backend(members, _describe(place, engine, threads), engine, threads, input_shape)
+    opened = Engine(members, _describe(place, engine, threads), engine, threads, input_shape)
     if passed_over:
         instead = "The CPU computes instead, slower." if chosen == "cpu" else f"{chosen} computes instead."
-        backend.warnings.append(warning("gpu_unsupported", f"{passed_over} {instead} {GPU_HINT}"))
-    return backend
+        opened.warnings.append(warning("gpu_unsupported", f"{passed_over} {instead} {GPU_HINT}"))
+    return opened
 
 
 def best_engine(place: torch.device) -> str:

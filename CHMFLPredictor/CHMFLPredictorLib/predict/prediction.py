@@ -93,7 +93,7 @@ class Predictor:
             raise
 
     def ready(self, check: Callable[[], None]):
-        """Wait until the model is loaded; return its networks and backend."""
+        """Wait until the model is loaded; return its networks and engine."""
         return self.loader.wait(check)
 
 
@@ -125,15 +125,15 @@ class _Run:
         observed = model_warnings.observe(pet, ct, network_input)
         inputs = self._network_inputs(network_input, mask)
         self.enter("model")
-        networks, backend = self.predictor.ready(self.check)
-        self.warn(backend.warnings)
+        networks, engine = self.predictor.ready(self.check)
+        self.warn(engine.warnings)
         self.enter("risk")
-        result = self._risk(card, network_input, backend, inputs)
+        result = self._risk(card, network_input, engine, inputs)
         self.warn(model_warnings.disagreement(result["risk"], result["threshold"], result["baseline_risk"]))
-        result |= self._about(card, network_input, place, backend)
+        result |= self._about(card, network_input, place, engine)
         segmentation = relevance = None
         if not risk_only:
-            segmentation = self._segment(backend, inputs, network_input, pet, ct, mask, result, observed)
+            segmentation = self._segment(engine, inputs, network_input, pet, ct, mask, result, observed)
             self.enter("relevance")
             relevance = self._relevance(networks, inputs, network_input, ct)
         elif mask is not None:
@@ -213,8 +213,8 @@ class _Run:
         label = mask_to_grid(mask, network_input.grid).astype(np.float32)
         return np.stack([network_input.inputs[0], label, network_input.inputs[1], label])
 
-    def _risk(self, card: dict, network_input: NetworkInput, backend, inputs) -> dict:
-        log_odds = backend.log_odds(inputs)
+    def _risk(self, card: dict, network_input: NetworkInput, engine, inputs) -> dict:
+        log_odds = engine.log_odds(inputs)
         value, members, interval = calibrated_risk(log_odds, card)
         threshold = float(card["threshold"]["value"])
         numbers = {
@@ -229,7 +229,7 @@ class _Run:
         self.progress.say({"event": "risk", **numbers, "elapsed_s": self.timings["to_risk"]})
         return {"schema_version": RESULT_SCHEMA_VERSION, **numbers}
 
-    def _about(self, card: dict, network_input: NetworkInput, place, backend) -> dict:
+    def _about(self, card: dict, network_input: NetworkInput, place, engine) -> dict:
         center = [round(float(c), 3) for c in place.center_ras]
         return {
             "tumor": None,
@@ -239,8 +239,8 @@ class _Run:
                 "found_by": place.found_by,
             },
             "model": {"name": card["name"], "version": card["version"], "sha256": card["weights_sha256"]},
-            "device": backend.device,
-            "engine": backend.engine,
+            "device": engine.device,
+            "engine": engine.name,
             "inputs": describe_inputs(self.inputs),
             "units": dict(UNITS),
             "timings_s": self.timings,
@@ -248,14 +248,14 @@ class _Run:
             "software": software(),
         }
 
-    def _segment(self, backend, inputs, network_input, pet, ct, mask, result, observed):
+    def _segment(self, engine, inputs, network_input, pet, ct, mask, result, observed):
         self.enter("segmentation")
 
         def on_member(done: int, count: int) -> None:
             self.check()
             self.progress.stage("segmentation", done / count)
 
-        probability = backend.tumor_probability(inputs, on_member)
+        probability = engine.tumor_probability(inputs, on_member)
         if probability is None:  # a Mask + HMFL model has no decoder: the given mask is the tumor
             probability = mask_to_grid(mask, network_input.grid).astype(np.float32)
         image, tumor = segment(probability, network_input, ct)

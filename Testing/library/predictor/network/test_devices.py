@@ -168,13 +168,13 @@ def test_command_where_torch_is_absent(monkeypatch, capsys):
     assert event["code"] == "dependency_missing" and "PyTorch extension" in event["hint"]
 
 
-def test_a_backend_says_that_it_passed_a_gpu_over(monkeypatch):
+def test_an_engine_says_that_it_passed_a_gpu_over(monkeypatch):
     from CHMFLPredictorLib.network.presets import PRESETS
     from random_networks import random_network
 
     config = PRESETS["smoke"].network
     monkeypatch.setattr(engines, "choose", lambda torch, wanted: ("cpu", "The GPU is too new."))
-    backend = engines.open_backend([random_network(config)], (2, *config.input_size), engine="torch")
-    (said,) = backend.warnings
+    opened = engines.open_engine([random_network(config)], (2, *config.input_size), engine="torch")
+    (said,) = opened.warnings
     assert said["code"] == "gpu_unsupported"
     assert said["text"].startswith("The GPU is too new. The CPU computes instead")

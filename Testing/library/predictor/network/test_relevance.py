@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from CHMFLPredictorLib.network.chmfl import build_network
-from CHMFLPredictorLib.network.engines import open_backend
+from CHMFLPredictorLib.network.engines import open_engine
 from CHMFLPredictorLib.network.presets import PRESETS
 from CHMFLPredictorLib.network.relevance import relevance_map
 from random_networks import random_inputs, random_network
@@ -99,12 +99,12 @@ def test_a_scan_without_contrast_gives_finite_numbers():
 
 
 @pytest.mark.parametrize("engine", ["eager", "torch"])
-def test_the_map_is_the_same_after_the_backend_took_the_networks(engine):
+def test_the_map_is_the_same_after_the_engine_took_the_networks(engine):
     config = replace(SMOKE, decoder_kernel=5)
     inputs = random_inputs(config)
     expected = relevance_map([random_network(config)], inputs)
     networks = [random_network(config)]
-    open_backend(networks, inputs.shape, device="cpu", engine=engine).log_odds(inputs)
+    open_engine(networks, inputs.shape, device="cpu", engine=engine).log_odds(inputs)
     np.testing.assert_allclose(relevance_map(networks, inputs), expected, atol=1e-4)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from CHMFLPredictorLib.errors import BadInput, MissingDependency, OutOfMemory
 from CHMFLPredictorLib.network import engines
-from CHMFLPredictorLib.network.engines import fold_batch_norm, open_backend
+from CHMFLPredictorLib.network.engines import fold_batch_norm, open_engine
 from CHMFLPredictorLib.network.presets import PRESETS
 from random_networks import random_inputs, random_network
 
@@ -32,7 +32,7 @@ ENGINES = ["torch", pytest.param("openvino", marks=pytest.mark.skipif(not find_s
 def opened(config, engine, members=1):
     networks = [random_network(config, seed) for seed in range(members)]
     shape = (2 * config.branch_inputs, *config.input_size)
-    return open_backend(networks, shape, device="cpu", engine=engine, threads=2)
+    return open_engine(networks, shape, device="cpu", engine=engine, threads=2)
 
 
 def capabilities():
@@ -46,11 +46,11 @@ def dice(a, b):
     return 2 * np.sum(a & b) / (np.sum(a) + np.sum(b))
 
 
-def keeps_the_promise(backend, reference, inputs):
+def keeps_the_promise(ours, reference, inputs):
     """What the product says of bfloat16: the risk within 0.01, the segmentation with a Dice of at least 0.99."""
-    risks = [1 / (1 + np.exp(-one.log_odds(inputs)[0])) for one in (backend, reference)]
+    risks = [1 / (1 + np.exp(-each.log_odds(inputs)[0])) for each in (ours, reference)]
     assert abs(risks[0] - risks[1]) < 0.01
-    got, expected = backend.tumor_probability(inputs), reference.tumor_probability(inputs)
+    got, expected = ours.tumor_probability(inputs), reference.tumor_probability(inputs)
     if expected is None:
         assert got is None
         return
@@ -64,11 +64,11 @@ def keeps_the_promise(backend, reference, inputs):
 def test_engine_agrees_with_eager(name, engine):
     config = CONFIGS[name]
     inputs = random_inputs(config)
-    reference, backend = opened(config, "eager"), opened(config, engine)
-    expected, got = reference.log_odds(inputs), backend.log_odds(inputs)
+    reference, ours = opened(config, "eager"), opened(config, engine)
+    expected, got = reference.log_odds(inputs), ours.log_odds(inputs)
     assert abs(expected[0]) > 1e-3  # or agreeing would be no achievement
     np.testing.assert_allclose(1 / (1 + np.exp(-got)), 1 / (1 + np.exp(-expected)), atol=1e-4)
-    expected, got = reference.tumor_probability(inputs), backend.tumor_probability(inputs)
+    expected, got = reference.tumor_probability(inputs), ours.tumor_probability(inputs)
     if not config.constrained:
         assert expected is None
         assert got is None
@@ -86,10 +86,10 @@ def test_eager_is_the_module_itself(engine):
     network, inputs = random_network(SMOKE), random_inputs(SMOKE)
     with torch.no_grad():
         logits, segmentation = network(torch.from_numpy(inputs)[None])
-    backend = opened(SMOKE, engine)
-    assert backend.log_odds(inputs)[0] == pytest.approx(float(logits[0, 1] - logits[0, 0]), abs=1e-4)
+    ours = opened(SMOKE, engine)
+    assert ours.log_odds(inputs)[0] == pytest.approx(float(logits[0, 1] - logits[0, 0]), abs=1e-4)
     expected = torch.softmax(segmentation, dim=1)[0, 1].numpy()
-    np.testing.assert_allclose(backend.tumor_probability(inputs), expected, atol=1e-4)
+    np.testing.assert_allclose(ours.tumor_probability(inputs), expected, atol=1e-4)
 
 
 def test_ensemble_has_a_number_for_each_member_and_the_mean_segmentation():
@@ -99,7 +99,7 @@ def test_ensemble_has_a_number_for_each_member_and_the_mean_segmentation():
     assert calls == [(1, 3), (2, 3), (3, 3)]
     log_odds, maps = [], []
     for seed in range(3):
-        single = open_backend([random_network(SMOKE, seed)], inputs.shape, device="cpu", engine="eager")
+        single = open_engine([random_network(SMOKE, seed)], inputs.shape, device="cpu", engine="eager")
         log_odds.append(single.log_odds(inputs)[0])
         maps.append(single.tumor_probability(inputs))
     np.testing.assert_allclose(ensemble.log_odds(inputs), log_odds, atol=1e-4)
@@ -142,9 +142,9 @@ def test_folding_a_channel_that_never_varied():
 
 def test_auto_takes_openvino_where_it_is_installed(monkeypatch):
     for config in (PAPER_LIKE, SMOKE):
-        assert opened(config, "auto").engine == ("openvino" if find_spec("openvino") else "torch")
+        assert opened(config, "auto").name == ("openvino" if find_spec("openvino") else "torch")
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    assert opened(SMOKE, "auto").engine == "torch"
+    assert opened(SMOKE, "auto").name == "torch"
     with pytest.raises(MissingDependency, match="OpenVINO is not installed"):
         opened(SMOKE, "openvino")
 
@@ -157,7 +157,7 @@ def test_device_is_said_in_words():
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_absent_gpu_is_refused(device):
     with pytest.raises(BadInput) as caught:
-        open_backend([random_network(SMOKE)], (2, *SMOKE.input_size), device=device)
+        open_engine([random_network(SMOKE)], (2, *SMOKE.input_size), device=device)
     assert caught.value.code == "gpu_absent"
     assert device in caught.value.message
     assert caught.value.hint
@@ -166,7 +166,7 @@ def test_absent_gpu_is_refused(device):
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""])
 def test_unknown_device_is_refused(device):
     with pytest.raises(BadInput) as caught:
-        open_backend([random_network(SMOKE)], (2, *SMOKE.input_size), device=device)
+        open_engine([random_network(SMOKE)], (2, *SMOKE.input_size), device=device)
     assert caught.value.code == "device_unknown"
 
 
@@ -185,28 +185,28 @@ def test_wrong_shape_is_a_defect():
 )
 @pytest.mark.parametrize("call", ["log_odds", "tumor_probability"])
 def test_exhausted_memory_has_its_error(error, call):
-    backend = opened(SMOKE, "torch")
+    ours = opened(SMOKE, "torch")
 
     def exhausted(_x):
         raise error
 
-    setattr(backend.members[0], call, exhausted)
+    setattr(ours.members[0], call, exhausted)
     with pytest.raises(OutOfMemory):
-        getattr(backend, call)(random_inputs(SMOKE))
+        getattr(ours, call)(random_inputs(SMOKE))
 
 
 def test_memory_that_is_really_refused_has_its_error():
-    backend = opened(SMOKE, "torch")
-    backend.members[0].log_odds = lambda _x: torch.empty(1 << 60)
+    ours = opened(SMOKE, "torch")
+    ours.members[0].log_odds = lambda _x: torch.empty(1 << 60)
     with pytest.raises(OutOfMemory):
-        backend.log_odds(random_inputs(SMOKE))
+        ours.log_odds(random_inputs(SMOKE))
 
 
 def test_other_defects_are_not_hidden():
-    backend = opened(SMOKE, "torch")
-    backend.members[0].log_odds = lambda _x: {}["absent"]
+    ours = opened(SMOKE, "torch")
+    ours.members[0].log_odds = lambda _x: {}["absent"]
     with pytest.raises(KeyError):
-        backend.log_odds(random_inputs(SMOKE))
+        ours.log_odds(random_inputs(SMOKE))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -217,10 +217,10 @@ def test_bfloat16_on_a_cpu_keeps_the_promise(name, engine, bfloat16):
         pytest.skip("this processor has no bfloat16, and OpenVINO does not emulate it")
     config = CONFIGS[name]
     inputs = random_inputs(config)
-    backend, reference = opened(config, engine), opened(config, "eager")
+    ours, reference = opened(config, engine), opened(config, "eager")
     if engine == "torch":
-        assert backend.members[0].bfloat16
-    keeps_the_promise(backend, reference, inputs)
+        assert ours.members[0].bfloat16
+    keeps_the_promise(ours, reference, inputs)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: bfloat16 on a GPU is not tested")
@@ -228,6 +228,6 @@ def test_bfloat16_on_a_cpu_keeps_the_promise(name, engine, bfloat16):
 def test_gpu_agrees_with_eager(name):
     config = CONFIGS[name]
     inputs = random_inputs(config)
-    gpu = open_backend([random_network(config)], inputs.shape, device="cuda")
+    gpu = open_engine([random_network(config)], inputs.shape, device="cuda")
     keeps_the_promise(gpu, opened(config, "eager"), inputs)
     assert "cuda:0" in gpu.device
