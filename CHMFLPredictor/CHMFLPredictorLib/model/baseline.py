@@ -44,7 +44,7 @@ def fit_baseline(features, dm) -> dict:
     """Fit the card's ``baseline`` to the cohort.
 
     :param features: :func:`uptake` of each patient, shape (n,).
-    :param dm: outcome of each patient, 0 or 1, shape (n,).
+    :param dm: label of each patient, 0 or 1, shape (n,).
     :return: ``{"name", "feature", "mean", "scale", "slope", "intercept"}``.
     """
     features = np.asarray(features, dtype=np.float64)

@@ -81,15 +81,15 @@ def fit_calibration(log_odds, dm, resamples: int = 200, seed: int = 0) -> dict:
     """Fit the card's ``calibration`` to out-of-fold log-odds.
 
     :param log_odds: one out-of-fold log-odds a patient, shape (n,).
-    :param dm: outcome of each patient, 0 or 1, shape (n,).
-    :param resamples: number of bootstrap resamples of the patients, drawn within each outcome so that both are always
+    :param dm: label of each patient, 0 or 1, shape (n,).
+    :param resamples: number of bootstrap resamples of the patients, drawn within each label so that both are always
         there.
     :return: ``{"slope", "intercept", "bootstrap": [[slope, intercept], ...]}``.
     """
     log_odds, dm = np.asarray(log_odds, dtype=np.float64), np.asarray(dm, dtype=int)
     slope, intercept = fit_logistic(log_odds, dm)
     rng = np.random.default_rng(seed)
-    groups = [np.flatnonzero(dm == outcome) for outcome in (0, 1)]
+    groups = [np.flatnonzero(dm == label) for label in (0, 1)]
     bootstrap = []
     for _ in range(resamples):
         drawn = np.concatenate([rng.choice(group, group.size) for group in groups])

@@ -58,7 +58,7 @@ def cohort_plot(risk, interval, threshold, cohort_risks, cohort_dm) -> str:
     pairs = [(float(r), int(dm)) for r, dm in zip(cohort_risks or [], cohort_dm or [], strict=False) if known(r)]
     if not pairs:
         return ""
-    with_dm, without_dm = ([r for r, dm in pairs if dm == outcome] for outcome in (1, 0))
+    with_dm, without_dm = ([r for r, dm in pairs if dm == label] for label in (1, 0))
     text = f"{len(with_dm)} patients with and {len(without_dm)} without distant metastases by their out-of-fold risk."
     if known(risk):
         above = [sum(r >= risk for r in group) for group in (with_dm, without_dm)]
@@ -100,9 +100,9 @@ def cohort_strip(risk, interval, threshold, cohort_risks, cohort_dm, width: int 
         parts.append(f'<rect x="{low:.1f}" y="20" width="{high - low:.1f}" height="88" fill="#d6e4ee"/>')
     if known(threshold):
         parts.append(_line(_strip_x(threshold), 20, 108, "#5b6876", 1.5, "4 3"))
-    for outcome, middle, mark, color in ((1, 52, _triangle, DM_COLOR), (0, 92, _circle, NO_DM_COLOR)):
-        risks = [r for r, dm in pairs if dm == outcome]
-        name = f"DM ({len(risks)})" if outcome else f"no DM ({len(risks)})"
+    for label, middle, mark, color in ((1, 52, _triangle, DM_COLOR), (0, 92, _circle, NO_DM_COLOR)):
+        risks = [r for r, dm in pairs if dm == label]
+        name = f"DM ({len(risks)})" if label else f"no DM ({len(risks)})"
         parts.append(_strip_text(10, middle - 15, name, color, "start"))
         parts += (mark(_strip_x(r), middle, color) for r in risks)
     if known(risk):
@@ -129,7 +129,7 @@ def _line_across(y) -> str:
 
 
 def _lane(risks, middle, mark, label, color) -> str:
-    """One outcome's marks around a line, moved apart where they would cover each other, and its name."""
+    """The marks of one label around a line, moved apart where they would cover each other, and its name."""
     placed: list[tuple[float, float]] = []
     for risk in sorted(risks):
         x = _x(risk)

@@ -24,7 +24,7 @@ class AucComparison:
     """Two AUCs on the same patients.
 
     :ivar difference: ``auc_a - auc_b``.
-    :ivar se: standard error of the difference; NaN with fewer than two patients of an outcome.
+    :ivar se: standard error of the difference; NaN with fewer than two patients of a label.
     :ivar low, high: 95 % interval of the difference.
     :ivar p: two-sided; NaN where the AUCs differ and the variance is zero (perfect separation), for then the normal
         approximation says nothing.
@@ -52,7 +52,7 @@ def ordered_pairs(label: ArrayLike, risk: ArrayLike) -> np.ndarray:
 
 
 def auc(label: ArrayLike, risk: ArrayLike) -> float:
-    """Area under the ROC curve (Mann-Whitney; a tie counts half); NaN where an outcome is missing."""
+    """Area under the ROC curve (Mann-Whitney; a tie counts half); NaN where a label is missing."""
     pairs = ordered_pairs(label, risk)
     return float(pairs.mean()) if pairs.size else float("nan")
 
@@ -70,7 +70,7 @@ def covariance(label: ArrayLike, scores: ArrayLike | Sequence[ArrayLike]) -> tup
 
     :param label: 0 or 1 (n,).
     :param scores: (k, n), or (k, repeats, n): then each AUC is the mean over the repeats.
-    :returns: NaN covariance with fewer than two patients of an outcome.
+    :returns: NaN covariance with fewer than two patients of a label.
     """
     label, scores = np.asarray(label), np.asarray(scores, dtype=float)
     scores = scores[:, None, :] if scores.ndim == 2 else scores

@@ -12,11 +12,11 @@ from .auc import NORMAL_975
 
 BINS = 5  # of about ten patients each in the paper's cohort; more would show noise only
 EDGE = 1e-6  # risks of 0 and 1 have no log-odds
-SEPARATED = 50.0  # a slope that grew beyond this has no maximum: the risks separate the outcomes
+SEPARATED = 50.0  # a slope that grew beyond this has no maximum: the risks separate the labels
 
 
 def brier(label: ArrayLike, risk: ArrayLike) -> float:
-    """Mean squared difference of risk and outcome; 0.25 for a risk of 0.5 throughout. Brier, 1950,
+    """Mean squared difference of risk and label; 0.25 for a risk of 0.5 throughout. Brier, 1950,
     doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
     """
     return float(np.mean((np.asarray(risk, dtype=float) - np.asarray(label)) ** 2))
@@ -51,7 +51,7 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
 @dataclass(frozen=True)
 class Calibration:
     """``logit P(event) = intercept + slope * logit(risk)``: 0 and 1 for a calibrated risk, a slope below 1 for an
-    overconfident one. NaN where it cannot be fitted: equal risks, one outcome, or separated outcomes.
+    overconfident one. NaN where it cannot be fitted: equal risks, one label, or separated labels.
 
     :ivar se: standard error of the slope.
     :ivar excess: mean risk less the share with the event (calibration in the large).

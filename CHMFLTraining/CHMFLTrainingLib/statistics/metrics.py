@@ -153,7 +153,7 @@ def pooled_metrics(found: OutOfFold) -> dict[str, np.ndarray]:
 
 
 def bootstrap(found: OutOfFold, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
-    """The six pooled metrics of resampled patients (resamples,): drawn with replacement within each outcome, the same
+    """The six pooled metrics of resampled patients (resamples,): drawn with replacement within each label, the same
     ones in every repeat, whose mean each value is. The networks are not trained again: what another training set
     would change is not in it.
     """
