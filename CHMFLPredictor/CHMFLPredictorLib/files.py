@@ -62,6 +62,15 @@ def csv_bytes(columns: list[str], rows: Iterable[Iterable[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
+def version_of(path: AnyPath) -> tuple[int, int, int]:
+    """Size, time and number of a file: others where it was written again.
+
+    :raises OSError: there is no such file.
+    """
+    about = Path(path).stat()
+    return about.st_size, about.st_mtime_ns, about.st_ino
+
+
 def read_csv(path: AnyPath) -> list[dict[str, str]]:
     """All rows of a CSV file as dictionaries of text."""
     with open(path, newline="", encoding="utf-8") as stream:

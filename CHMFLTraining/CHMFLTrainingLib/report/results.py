@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import ChmflError
-from CHMFLPredictorLib.files import read_csv
 
 from ..run.explanations import RELEVANCE_FILE, SEGMENTATIONS_FILE, box_of
 from ..run.run import Comparison, Job
@@ -28,8 +27,8 @@ class MethodResult:
     """One method of a run.
 
     :ivar found, summary: None before a fold is finished.
-    :ivar states: state to number of jobs, see :meth:`..run.run.Comparison.state`.
-    :ivar errors: (job, what :meth:`..run.run.Comparison.error` gives) of each failed job.
+    :ivar states: state to number of jobs, see :meth:`..run.results.RunFolder.state`.
+    :ivar errors: (job, what :meth:`..run.results.RunFolder.error` gives) of each failed job.
     :ivar histories: fold's name to the rows of history.csv, first repeat.
     :ivar overlaps: patient to the five segmentation metrics, first repeat.
     :ivar survival: of :func:`..statistics.survival.survival_metrics`, first repeat, where the cohort has times;
@@ -146,13 +145,10 @@ def _read_method(run: Comparison, name: str) -> MethodResult:
 
 
 def _read_history(run: Comparison, job: Job, result: MethodResult) -> None:
-    path = run.job_folder(job) / "history.csv"
-    try:
-        rows = read_csv(path) if path.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
-        _LOG.warning("the history %s cannot be read: %s", path, error)
-        return
-    if rows and any(column.endswith("loss") for column in rows[0]):
+    rows = run.history(job)
+    if rows is None:
+        _LOG.warning("the history of %s in %s cannot be read", job, run.job_folder(job))
+    elif rows and any(column.endswith("loss") for column in rows[0]):
         result.histories[f"fold {job.fold}"] = rows
 
 

@@ -9,17 +9,17 @@ and is never computed again.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.files import csv_bytes, read_csv, write_bytes, write_csv, write_json
+from CHMFLPredictorLib.files import csv_bytes, write_bytes, write_csv, write_json
 
 from ..cohort.cohort import about_cohort, read_cohort, write_cohort
 from ..cohort.folds import draw_folds, read_folds
 from .options import OF_ALL, check_options, options_of_new
+from .results import Job, RunFolder
 
 if TYPE_CHECKING:
     from ..cohort.cases import Case
@@ -31,18 +31,6 @@ KIND, SCHEMA_VERSION = "comparison", 1
 DRAWN_FOLDS = 6  # the paper's
 MOST = 1000  # repeats, and folds of one: the seed of a job has three digits for each
 COLUMNS = ["patient_id", "repeat", "fold", "label", "risk", "threshold", "dice"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """The smallest piece of work: one method on one fold of one repeat."""
-
-    method: str
-    repeat: int
-    fold: int
-
-    def __str__(self) -> str:
-        return f"{self.method}, repeat {self.repeat}, fold {self.fold}"
 
 
 @dataclass(frozen=True)
@@ -66,16 +54,16 @@ class Plan:
     methods_folder: str | None = None
 
 
-class Comparison:
+class Comparison(RunFolder):
     """A comparison, opened from its folder. Every process that works on it opens its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, kept: dict | None = None):
         """Open a run.
 
         :raises BadInput: run_missing, run_damaged (the file is named), run_other_kind, and what is wrong with its
             cohort or folds.
         """
-        self.folder = Path(folder)
+        super().__init__(folder, kept)
         self.config = _read_config(self.folder)
         self.patients: dict[str, Patient] = {one.patient_id: one for one in read_cohort(self.folder / "cohort.csv")}
         everyone = list(self.patients.values())
@@ -139,12 +127,6 @@ class Comparison:
             for fold in sorted(set(folds.values()))
         ]
 
-    def job_folder(self, job: Job) -> Path:
-        """Where a job's files lie."""
-        from ..methods.registry import slug
-
-        return self.folder / slug(job.method) / f"repeat_{job.repeat}" / f"fold_{job.fold}"
-
     def held_out(self, job: Job) -> list[str]:
         """The patients that the job predicts."""
         return [name for name, fold in self.folds[job.repeat].items() if fold == job.fold]
@@ -180,36 +162,6 @@ class Comparison:
         preset = options.pop("preset", plan.preset)
         seed = (plan.seed * MOST + job.repeat) * MOST + job.fold
         return Settings(preset, seed, device, plan.threads, options)
-
-    def state(self, job: Job) -> str:
-        """One of "finished", "damaged" (predictions.csv or the model cannot be used), "failed", "waiting"."""
-        folder = self.job_folder(job)
-        if (folder / "predictions.csv").exists():
-            return "finished" if self.predictions(job) is not None else "damaged"
-        return "failed" if (folder / "error.json").exists() else "waiting"
-
-    def predictions(self, job: Job) -> list[dict] | None:
-        """A finished job's rows, text as in the file; None where they are absent or damaged."""
-        folder = self.job_folder(job)
-        try:
-            rows = read_csv(folder / "predictions.csv")
-            sound = all(math.isfinite(float(row["risk"])) and math.isfinite(float(row["threshold"])) for row in rows)
-            names = sorted(row["patient_id"] for row in rows)
-        except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError):
-            return None
-        whole = sound and names == sorted(self.held_out(job)) and (folder / "model" / "method.json").exists()
-        return rows if whole else None
-
-    def error(self, job: Job) -> dict | None:
-        """Why a job failed: code, message, hint, exit_code; None if it did not."""
-        path = self.job_folder(job) / "error.json"
-        if not path.exists():
-            return None
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return {"code": "defect", "message": "", "hint": "", "exit_code": 1} | found
-        except (OSError, ValueError, TypeError) as error:
-            return {"code": "run_damaged", "message": f"{path} cannot be read: {error}.", "hint": "", "exit_code": 2}
 
     def summarize(self) -> dict:
         """Write ``summary.json`` and the out-of-fold predictions of all finished jobs, ``tables/out_of_fold.csv``."""

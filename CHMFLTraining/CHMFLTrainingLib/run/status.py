@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from . import owner
-from .run import Comparison, Job
+from .results import Job
+from .run import Comparison
 
 STATES = ("finished", "running", "waiting", "failed", "damaged")
 
@@ -20,23 +20,26 @@ def status(folder: Path) -> dict:
         nothing to judge by).
     :raises BadInput: run_missing, run_damaged, run_other_kind.
     """
-    run = Comparison(folder)
-    token = owner.token_of(folder) if owner.is_alive(folder) else None
+    return status_of(Comparison(folder))
+
+
+def status_of(run: Comparison) -> dict:
+    """:func:`status` of a run that is open."""
+    token = owner.token_of(run.folder) if owner.is_alive(run.folder) else None
     methods: dict[str, dict] = {}
     now, errors, damaged, seconds = [], [], [], {}
     for job in run.jobs:
         count = methods.setdefault(job.method, dict.fromkeys(STATES, 0))
-        progress = _progress(run, job, token)
-        state = "running" if progress is not None else run.state(job)
+        state = run.state(job, token)
         count[state] += 1
         if state == "running":
-            now.append({**vars(job), **progress})
+            now.append({**vars(job), **(run.progress(job, token) or {})})
         elif state == "failed":
             errors.append({**vars(job), **run.error(job), "traceback": None})
         elif state == "damaged":
             damaged.append(str(run.job_folder(job) / "predictions.csv"))
         elif state == "finished":
-            seconds.setdefault(job.method, []).append(_seconds(run, job))
+            seconds.setdefault(job.method, []).append(run.seconds(job))
     for name, count in methods.items():
         known = [value for value in seconds.get(name, []) if value is not None]
         count["seconds"] = round(sum(known) / len(known), 1) if known else None
@@ -67,24 +70,6 @@ def as_text(found: dict) -> str:
 
 def _name(job: dict) -> str:
     return str(Job(job["method"], job["repeat"], job["fold"]))
-
-
-def _progress(run: Comparison, job: Job, token: str | None) -> dict | None:
-    """What a job under way tells; None: it is not under way. A killed one's file has the token of a program gone."""
-    if token is None:
-        return None
-    try:
-        found = json.loads((run.job_folder(job) / "progress.json").read_text(encoding="utf-8"))
-        return found if found["token"] == token else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _seconds(run: Comparison, job: Job) -> float | None:
-    try:
-        return float(json.loads((run.job_folder(job) / "job.json").read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _remaining(methods: dict[str, dict], at_once: int) -> float | None:

@@ -22,7 +22,7 @@ from CHMFLPredictorLib.errors import ChmflError
 from ..statistics.metrics import METRICS
 from .live import Curve, LiveResults
 from .run import Comparison
-from .status import status
+from .status import status_of
 
 EVERY_S = 1.0
 ALIVE_S = 10.0  # how often a line is written even so: a pipe whose reader is gone shows itself by it on Windows
@@ -39,15 +39,15 @@ class RunWatch:
         self.folder, self._say = Path(folder), say
         self._live = LiveResults(self.folder)
         self._said: dict[str, dict] = {}
-        self._grid: dict[tuple, tuple] = {}
 
     def look(self) -> None:
         """Read what is new and say it."""
         if not (self.folder / "config.json").exists():
             return
         try:
-            found = status(self.folder)
-            found["grid"] = self._states(found)
+            run = Comparison(self.folder, self._live.kept)  # one reads for both
+            found = status_of(run)
+            found["grid"] = _states(run, found)
         except ChmflError as error:
             self._tell("problem", {"code": error.code, "message": error.message, "hint": error.hint})
             return
@@ -66,33 +66,23 @@ class RunWatch:
             self._said[what] = content
             self._say({"event": what, **content})
 
-    def _states(self, found: dict) -> list[list]:
-        """State and detail of each job. A finished one is not read again until its file changes."""
-        run = Comparison(self.folder)
-        now = {(job["method"], job["repeat"], job["fold"]): job for job in found["now"]}
-        errors = {(job["method"], job["repeat"], job["fold"]): job for job in found["errors"]}
-        rows = []
-        for job in run.jobs:
-            key = (job.method, job.repeat, job.fold)
-            if key in now:
-                epoch = f"{now[key]['epoch']}/{now[key].get('epochs', '?')}" if "epoch" in now[key] else ""
-                rows.append([*key, "running", epoch])
-            elif key in errors:
-                why = errors[key]
-                rows.append([*key, "failed", f"{why['message']} ({why['code']}) {why['hint']}".strip()])
-            else:
-                rows.append([*key, self._state(run, job), ""])
-        return rows
 
-    def _state(self, run: Comparison, job) -> str:
-        path = run.job_folder(job) / "predictions.csv"
-        try:
-            mark = path.stat().st_mtime_ns
-        except OSError:
-            return run.state(job)
-        if self._grid.get(job, (None, None))[0] != mark:
-            self._grid[job] = (mark, run.state(job))
-        return self._grid[job][1]
+def _states(run: Comparison, found: dict) -> list[list]:
+    """State and detail of each job."""
+    now = {(job["method"], job["repeat"], job["fold"]): job for job in found["now"]}
+    errors = {(job["method"], job["repeat"], job["fold"]): job for job in found["errors"]}
+    rows = []
+    for job in run.jobs:
+        key = (job.method, job.repeat, job.fold)
+        if key in now:
+            epoch = f"{now[key]['epoch']}/{now[key].get('epochs', '?')}" if "epoch" in now[key] else ""
+            rows.append([*key, "running", epoch])
+        elif key in errors:
+            why = errors[key]
+            rows.append([*key, "failed", f"{why['message']} ({why['code']}) {why['hint']}".strip()])
+        else:
+            rows.append([*key, run.state(job), ""])
+    return rows
 
 
 def curves_of(event: dict) -> list[Curve]:

@@ -56,6 +56,7 @@ PANEL_ROOTS = (
     "run/process.py",
     "run/status.py",
     "run/live.py",
+    "run/results.py",
     "cohort/cohort.py",
     "cohort/check.py",
     "cohort/dicom.py",

@@ -43,6 +43,7 @@ def rows_of(fold: int, repeat=0, threshold=0.5, dice="", levels=8) -> list[list]
 
 def finish(run: Path, fold: int, rows=None, slug="CHMFL", repeat=0) -> list[list]:
     rows = rows_of(fold, repeat) if rows is None else rows
+    write_json(job(run, slug, fold, repeat) / "model" / "method.json", {})
     write_csv(job(run, slug, fold, repeat) / "predictions.csv", COLUMNS, rows)
     return rows
 
