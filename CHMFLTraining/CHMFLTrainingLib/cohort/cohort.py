@@ -12,10 +12,11 @@ import csv
 import json
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.files import write_csv, write_json
+from CHMFLPredictorLib.files import version_of, write_csv, write_json
 
 STS = {
     "cohort": "Soft-tissue-Sarcoma (TCIA), FDG-PET-CT",
@@ -115,14 +116,20 @@ def read_outcomes(path: Path) -> dict[str, Patient]:
 def _table(path: Path, what: str) -> list[tuple[int, dict]]:
     """Rows of a CSV with their line numbers."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            return [(reader.line_num, row) for row in reader]
+        return _parsed(path.absolute(), version_of(path))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         article = f"The {what}" if what == "cohort" else f"The table of {what}"
         raise BadInput(
             f"{what}_unreadable", f"{article} {path} cannot be read: {error}.", "Give a CSV file in UTF-8."
         ) from error
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, _: tuple) -> list[tuple[int, dict]]:
+    """A table is parsed once a process until it changes: each job of a run opens the cohort."""
+    with open(path, newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        return [(reader.line_num, row) for row in reader]
 
 
 def _patient(row: dict, folder: Path) -> tuple[Patient, list[tuple[str, str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput, MissingDependency
@@ -18,12 +19,18 @@ def all_methods() -> dict[str, type[Method]]:
 
     :raises MissingDependency: method_dependency, where a method's file needs a package that is not installed.
     """
+    return dict(_listed(tuple((info.module_finder.path, info.name) for info in pkgutil.iter_modules(methods.__path__))))
+
+
+@lru_cache(maxsize=1)
+def _listed(_: tuple) -> dict[str, type[Method]]:
+    """What the files hold, once a process until a file or a folder is added."""
     found = [method for module in _modules() for method in _methods_in(module)]
     found.sort(key=lambda method: (GROUPS.index(method.GROUP), method.ROW, method.NAME))
-    methods = {method.NAME: method for method in found}
-    if len(methods) != len(found) or len({slug(name).lower() for name in methods}) != len(found):
+    named = {method.NAME: method for method in found}
+    if len(named) != len(found) or len({slug(name).lower() for name in named}) != len(found):
         raise ValueError(f"two methods share a name or a folder: {sorted(method.NAME for method in found)}")
-    return methods
+    return named
 
 
 def find(names: str) -> list[type[Method]]:

@@ -8,10 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLTrainingLib.methods import registry
 from CHMFLTrainingLib.report.report import write_report
+from CHMFLTrainingLib.report.results import read_run
 from CHMFLTrainingLib.run import jobs as jobs_module
 from CHMFLTrainingLib.run.explanations import write_explanations
-from CHMFLTrainingLib.run.run import COLUMNS, Comparison, Job, Plan, is_comparison
+from CHMFLTrainingLib.run.live import LiveResults
+from CHMFLTrainingLib.run.results import Job
+from CHMFLTrainingLib.run.run import COLUMNS, Comparison, Plan, is_comparison
+from CHMFLTrainingLib.run.status import status
 from compared_run import FOLDS, PATIENTS, compare, epochs_run, new_run, numbers, write_cohort
 
 
@@ -314,3 +319,32 @@ def test_folds_are_drawn_where_none_are_given(cohort, tmp_path):
 def test_run_of_another_kind_is_refused(tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"method": "CHMFL"}')
     assert compare("status", tmp_path) == 2 and "run_other_kind" in capsys.readouterr().err
+
+
+def test_a_run_parses_its_cohort_and_lists_the_methods_once(tmp_path, monkeypatch):
+    """Each job opens the run; what has not changed since is not parsed again, what has is."""
+    write_cohort(tmp_path)
+    read, listed, plain, methods_in = [], [], open, registry._methods_in
+    monkeypatch.setattr("builtins.open", lambda path, *a, **k: read.append(str(path)) or plain(path, *a, **k))
+    monkeypatch.setattr(registry, "_methods_in", lambda module: listed.append(module.__name__) or methods_in(module))
+    registry._listed.cache_clear()
+    assert compare(*new_run(tmp_path, tmp_path / "run", "--repeats", 2, "--no-report")) == 0
+    read = [path for path in read if path.endswith("cohort.csv")]
+    assert sorted(read) == sorted(map(str, (tmp_path / "cohort.csv", tmp_path / "run" / "cohort.csv")))
+    assert listed and len(listed) <= 2 * len(set(listed)), "once before the run's own methods are known, once with them"
+    table = tmp_path / "run" / "cohort.csv"
+    table.write_text(table.read_text().replace("P00,", "P99,"))
+    with pytest.raises(BadInput) as refused:
+        Comparison(tmp_path / "run")
+    assert refused.value.code == "folds_patients"
+
+
+def test_a_job_without_its_model_is_finished_for_nobody(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "Walk" / "repeat_0" / "fold_1" / "model" / "method.json").unlink()
+    live, opened = LiveResults(folder), Comparison(folder)
+    live.refresh()
+    assert opened.state(Job("Walk", 0, 1)) == "damaged" and status(folder)["methods"]["Walk"]["damaged"] == 1
+    assert {row["method"]: row["folds_finished"] for row in live.metrics()} == {"Walk": FOLDS - 1, "Uptake sum": FOLDS}
+    assert {one.name: one.states.get("damaged", 0) for one in read_run(folder).methods} == {"Walk": 1, "Uptake sum": 0}
