@@ -40,7 +40,7 @@ def report_html(result: dict, card: dict, pictures: dict) -> str:
         "scale": Markup(risk_scale(risk, interval, members, threshold, result.get("baseline_risk"))),
         "warnings": _warnings(result.get("warnings")),
         "pictures": [_picture(name, picture) for name, picture in (pictures or {}).items()],
-        "measurements": MEASUREMENTS,
+        "measurements": _measured(result.get("tumor") or {}),
         "center": _place(box.get("center_ras_mm")),
         "size": " × ".join(f"{side:.0f}" for side in box["size_mm"]) + " mm" if box.get("size_mm") else None,
         "placed_by": FOUND_BY.get(box.get("found_by"), box.get("found_by")),
@@ -74,6 +74,12 @@ def _warnings(warnings) -> list[dict] | None:
 def _todo(warning: dict) -> str:
     code = str(warning.get("code", ""))
     return warning.get("hint") or TODO.get(code) or (TODO_OUT_OF_RANGE if code.endswith("_outside_range") else "")
+
+
+def _measured(tumor: dict) -> list[tuple]:
+    """Each measurement with its value for people; None where there is none."""
+    values = ((one, tumor.get(key)) for key, one in MEASUREMENTS.items())
+    return [(one, f"{one.text(value)} {one.unit}" if known(value) else None) for one, value in values]
 
 
 def _picture(name: str, picture) -> dict:

@@ -17,7 +17,7 @@ from CHMFLTrainingLib.run.jobs import run_job
 from CHMFLTrainingLib.run.run import Comparison, Plan
 from CHMFLTrainingLib.statistics.auc import auc
 from CHMFLTrainingLib.statistics.segmentation import dice
-from CHMFLTrainingLib.training import convnet_training
+from CHMFLTrainingLib.training import checkpoints
 from CHMFLTrainingLib.training.settings import Settings
 from torchvision_weights import torchvision_state, written
 
@@ -198,8 +198,8 @@ def history(folder):
 
 
 def test_a_checkpoint_is_written_at_least_so_often(cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr(convnet_training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    checkpoint, written = tmp_path / convnet_training.CHECKPOINT, []
+    monkeypatch.setattr(checkpoints, "WORK_A_SAVE", 0.0)
+    checkpoint, written = tmp_path / checkpoints.LATEST, []
     method_of("2D-CNN-PET", epochs=2).fit(cohort[0][6:10], tmp_path, lambda _: written.append(checkpoint.read_bytes()))
     assert len(set(written)) == 2
 
@@ -225,7 +225,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(cohort, tm
         with pytest.raises(BadInput) as refused:
             method.fit(cases, tmp_path)
         assert refused.value.code == "checkpoint_other" and refused.value.hint
-    checkpoint = tmp_path / convnet_training.CHECKPOINT
+    checkpoint = tmp_path / checkpoints.LATEST
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(BadInput) as refused:
         method_of("2D-CNN-PET", epochs=2).fit(known, tmp_path)
