@@ -43,6 +43,7 @@ def patients(small, tmp_path) -> Path:  # noqa: F811
     return write(tmp_path / "patients.csv", rows)
 
 
+@pytest.mark.slow
 def test_batch_reports_bad_rows_and_resumes(patients, tiny_bundle, capsys):
     output = patients.parent / "out"
     arguments = ["predict", "--batch", patients, "--output", output, "--model", tiny_bundle, "--risk-only"]

@@ -56,6 +56,7 @@ def failures(method, options=None, checks=CHECKS):
     return {one.check: one.reason for one in found if not one.holds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*SIMPLE, pytest.param("HC + RF", marks=pytest.mark.slow)])
 def test_all_holds_of_the_simple_methods(name):
     assert failures(registry.find(name)[0], {"modalities": ["pet"]} if name == "HC + RF" else {}) == {}

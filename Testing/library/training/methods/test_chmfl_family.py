@@ -133,6 +133,7 @@ def test_job_seed_is_that_of_training_and_fold(cases, tmp_path, preset):
     assert all(np.array_equal(method.segment(case), tumor) for case, (_, tumor) in zip(new, expected, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"validation": 3}])
 def test_a_stopped_job_resumes_to_the_same_risks(cases, tmp_path, options):
     known, new = (group[5:15] for group in cases[True])

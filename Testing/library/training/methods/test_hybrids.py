@@ -60,6 +60,7 @@ def trained(request, cohort, tmp_path_factory):
     return SimpleNamespace(method=method, folder=folder, name=request.param, progress=progress)
 
 
+@pytest.mark.slow
 def test_a_planted_outcome_is_learned(trained, cohort):
     # each half of MOR + 3D CNNs for itself as well: one that learns would hide one that does not
     halves = trained.method.parts(cohort[1]) if hasattr(trained.method, "parts") else ()
@@ -69,6 +70,7 @@ def test_a_planted_outcome_is_learned(trained, cohort):
     assert trained.progress[-1]["loss"] < trained.progress[0]["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_learned_where_nothing_is(name, cohort, tmp_path):
     """The same patients, with outcomes dealt out by chance, twice: one AUC of 16 patients has a standard error of
@@ -155,6 +157,7 @@ class Stopped(Exception):
     """What a user's Stop raises."""
 
 
+@pytest.mark.slow
 def test_a_stopped_training_ends_with_the_numbers_of_an_undisturbed_one(trained, cohort, tmp_path):
     def stop(row):
         if row["epoch"] == EPOCHS[trained.name] - 2:

@@ -25,6 +25,7 @@ def few(tmp_path_factory):
     return planted_cases(16, True, 5, tmp_path_factory.mktemp("few"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Volume + SUVmax", "Clinical", "HC + RF"])
 def test_same_seed_same_numbers_and_training_patients_only(name, few, tmp_path):
     settings = replace(SMOKE, options=QUICK_RADIOMICS if name == "HC + RF" else {})
@@ -155,6 +156,7 @@ def test_the_control_deals_the_training_outcomes_anew(tmp_path, monkeypatch):
     assert again == labels.tolist() != [case.label for case in dealt_to(cases, 1, tmp_path, monkeypatch)]
 
 
+@pytest.mark.slow
 def test_the_control_is_at_chance_where_there_is_much_to_learn(tmp_path):
     from sklearn.metrics import roc_auc_score
 

@@ -39,6 +39,7 @@ def test_training_begins_at_the_weights_of_the_file(depth, tmp_path):
                 assert all(found[key].equal(state[key]) for key in found)
 
 
+@pytest.mark.slow
 def test_a_pretrained_method_is_trained_and_needs_its_file_no_more(tmp_path):
     cases = planted_cases(32, True, 5, tmp_path)
     by_label = [[case for case in cases if case.label == label] for label in (0, 1)]

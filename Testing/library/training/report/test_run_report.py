@@ -155,11 +155,13 @@ def test_weights_of_the_loss_make_a_curve(cohort, tmp_path):
     assert "CHMFL w=0.3" in text and (made.folder / "figures" / "learning_1.png").exists()
 
 
+@pytest.mark.slow
 def test_report_of_the_same_run_is_the_same(report, run):
     first = report.read_bytes()
     assert run_report.write_report(run).read_bytes() == first
 
 
+@pytest.mark.slow
 def test_failed_and_missing_jobs_are_told(cohort, tmp_path):
     folder = tmp_path / "run"
     compare(*new_run(cohort, folder, "--option", "Walk:disturb=refuse"))

@@ -102,6 +102,7 @@ def test_picture_that_cannot_be_made_costs_no_job(run, tmp_path, caplog):
     assert not list(tmp_path.iterdir()) and caplog.text.count("Broken: no picture of it") == 2
 
 
+@pytest.mark.slow
 def test_cohort_of_one_modality(cohort, tmp_path, capsys):
     """PET alone: what needs no CT trains; what does is refused before anything trains."""
     with open(cohort / "cohort.csv", newline="") as stream:

@@ -104,6 +104,7 @@ def test_files_that_are_no_folds_are_refused(cohort, tmp_path, text, capsys):
     assert code == 2 and "folds_unreadable" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_gpu_that_is_not_there_is_refused(cohort, tmp_path, capsys):
     import torch
 
@@ -231,6 +232,7 @@ def test_killed_run_resumes_to_the_same_numbers(cohort, run, tmp_path, monkeypat
     assert numbers(tmp_path / "run") == numbers(run)
 
 
+@pytest.mark.slow
 def test_unfinished_run_is_not_exported(cohort, run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "CHMFL" / "repeat_0" / "fold_1" / "predictions.csv").unlink()
