@@ -25,11 +25,6 @@ def fold_batch_norm(network: nn.Module, in_place: bool = False) -> nn.Module:
     return folded
 
 
-def has_batch_norm(network: nn.Module) -> bool:
-    """Whether any batch normalization is left."""
-    return any(isinstance(module, nn.BatchNorm3d) for module in network.modules())
-
-
 @torch.no_grad()
 def _fold(convolution: nn.Module, norm: nn.BatchNorm3d) -> None:
     # in float64: a variance near zero must not cost digits

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.files import read_csv, write_csv
+from CHMFLPredictorLib.files import read_csv
 
 from .cohort import Patient
 
@@ -53,11 +53,6 @@ def _rows(path: Path) -> list[tuple[int, str, int]]:
         raise BadInput(
             "folds_unreadable", text, "Give a CSV file with the columns repeat, patient_id, fold."
         ) from error
-
-
-def write_folds(path: Path, folds: dict[str, int]) -> None:
-    """Write one repeat, number 0."""
-    write_csv(path, ["repeat", "patient_id", "fold"], [[0, name, fold] for name, fold in sorted(folds.items())])
 
 
 def draw_folds(patients: list[Patient], count: int, seed: int) -> dict[str, int]:

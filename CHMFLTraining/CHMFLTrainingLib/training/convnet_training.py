@@ -18,7 +18,7 @@ from .losses import LossConfig, total_loss
 from .recipes import CnnRecipe
 from .settings import Settings
 from .speed import made_ahead
-from .trainer import Trainer
+from .trainer import Trainer, even_batches, torch_seed
 
 BATCHES_AHEAD = 2  # made by a thread while the device works
 
@@ -50,13 +50,13 @@ class ConvNetTraining(Trainer):
 
     def torch_seed(self) -> int:
         """From (seed, epoch)."""
-        return _torch_seed(self.seed, self.epoch, 1)
+        return torch_seed(self.seed, self.epoch, 1)
 
     @contextmanager
     def batches(self):
         """All patients once, in random order, in batches of nearly equal size; each view has its own generator."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.labels))
-        chosen = np.array_split(order, max(1, round(len(order) / self.recipe.batch_size)))
+        chosen = even_batches(order, self.recipe.batch_size)
         with made_ahead(self._batch, chosen, BATCHES_AHEAD) as made:
             yield len(chosen), made
 
@@ -124,9 +124,5 @@ def laid_out(network: nn.Module, device) -> nn.Module:
 @contextmanager
 def seeded(seed: int):
     """What torch draws in here follows from the job's seed."""
-    torch.manual_seed(_torch_seed(seed, 0, 0))
+    torch.manual_seed(torch_seed(seed, 0, 0))
     yield
-
-
-def _torch_seed(seed: int, epoch: int, stream: int) -> int:
-    return int(np.random.default_rng([seed, epoch, stream]).integers(2**31))

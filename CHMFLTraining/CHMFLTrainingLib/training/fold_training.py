@@ -22,7 +22,7 @@ from .config import TrainingConfig
 from .head import choose_decay, feature_vectors, fit_head
 from .losses import segmentation_loss, total_loss
 from .speed import Speed, autocast, fastest, made_ahead, prepared
-from .trainer import Trainer
+from .trainer import Trainer, torch_seed
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class FoldTraining(Trainer):
 
     def torch_seed(self) -> int:
         """From (seed, fold, epoch)."""
-        return int(np.random.default_rng([self.config.seed, self.fold, self.epoch, 1]).integers(2**31))
+        return torch_seed(self.config.seed, self.fold, self.epoch, 1)
 
     @contextmanager
     def batches(self):

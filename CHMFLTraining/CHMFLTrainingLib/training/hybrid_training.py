@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from .recipes import Plan
-from .trainer import Trainer
+from .trainer import Trainer, even_batches, torch_seed
 
 # What one patient gives: view(number of the patient, random generator or None for the plain view) -> arrays
 View = Callable[[int, np.random.Generator | None], tuple[np.ndarray, ...]]
@@ -33,7 +33,7 @@ class NetworkTraining(Trainer):
 
     def __init__(self, network: nn.Module, view: View, labels, plan: Plan, seed: int, folder: Path, device, identity):
         self.view, self.labels, self.seed = view, np.asarray(labels, np.int64), seed
-        torch.manual_seed(_torch_seed(seed, 0))
+        torch.manual_seed(torch_seed(seed, 0, 1))
         _initialize(network)
         network = _laid_out(network).to(torch.device(device))
         optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
@@ -42,14 +42,14 @@ class NetworkTraining(Trainer):
 
     def torch_seed(self) -> int:
         """From (seed, epoch)."""
-        return _torch_seed(self.seed, self.epoch + 1)
+        return torch_seed(self.seed, self.epoch + 1, 1)
 
     @contextmanager
     def batches(self):
         """All patients once, in random order, in batches of nearly equal size."""
         random = np.random.default_rng([self.seed, self.epoch])
         order = random.permutation(len(self.labels))
-        chosen = np.array_split(order, max(1, round(len(order) / self.recipe.batch_size)))
+        chosen = even_batches(order, self.recipe.batch_size)
         yield len(chosen), ((numbers, [self.view(int(n), random) for n in numbers]) for numbers in chosen)
 
     def loss(self, batch) -> torch.Tensor:
@@ -126,10 +126,6 @@ def _laid_out(network: nn.Module) -> nn.Module:
 def _tensor(array: np.ndarray, device) -> torch.Tensor:
     tensor = torch.from_numpy(array).to(device)
     return tensor.contiguous(memory_format=torch.channels_last_3d) if tensor.dim() == 5 else tensor
-
-
-def _torch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.default_rng([seed, epoch, 1]).integers(2**31))
 
 
 def _initialize(network: nn.Module) -> None:

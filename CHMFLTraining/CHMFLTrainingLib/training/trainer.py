@@ -197,3 +197,13 @@ class Trainer:
                 self.epoch, self.history = int(state["epoch"]), list(state["history"])
         except Exception as error:
             raise checkpoints.damaged(path, error) from error
+
+
+def torch_seed(*stream: int) -> int:
+    """What torch is seeded with for a stream of random numbers, such as (seed, epoch, 1)."""
+    return int(np.random.default_rng(stream).integers(2**31))
+
+
+def even_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """All of an order, once, in batches of about ``size`` and nearly equal."""
+    return np.array_split(order, max(1, round(len(order) / size)))
