@@ -47,7 +47,7 @@ def choose_precision(patch: pytest.MonkeyPatch, bfloat16: bool) -> None:
 
     patch.setattr(engines, "_cpu_has_bfloat16", lambda: bfloat16)
     patch.setattr(engine_openvino, "has_bfloat16", lambda: bfloat16)
-    patch.setattr(speed, "has_fast_bfloat16", lambda device: bfloat16 and device.type == "cpu")
+    patch.setattr(speed, "in_bfloat16", lambda device, precision="auto": bfloat16 and device.type == "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,15 @@ class NetworkConfig:
     :param projection: after concatenation a 1x1x1 convolution brings the channels back to the up-convolution's.
     :param decoder_kernel: side of the decoder's and the output's convolutions.
     :param decoder_convolutions: residual convolutions a level, deepest first.
+    :param residual_activated: every residual convolution is followed by batch norm and ELU, the last one too, as the
+        paper names the non-linearity before the sum. False leaves it out before the sum (bundles of 2026).
     :param group_channels: channels a group of group normalization (Table SIII: 4, 8, 16); None for batch normalization.
     :param pooling: "max" (paper) or "max_uptake": beside the maximum the log of the mean of the exponential. Of a
         channel that
         follows log SUV, the first is the log of SUVmax and the second, up to a constant, the log of total uptake.
     :param pool_deepest: level 5 is pooled like the others; False flattens it (Eq. 4).
+    :param fusion: Eq. 4 read as "joined" (the text: one first fully connected layer over the pooled levels and level 5)
+        or "apart" (the formula: F of the pooled levels beside F of level 5, each with half of the first width).
     :param hidden: widths of the first two fully connected layers; the third has 2 outputs.
     :param dropout: dropout after each of them, in training.
     :param measurements: how many tumor measurements the second layer must predict as well in training (0: none, the
@@ -47,9 +51,11 @@ class NetworkConfig:
     projection: bool = False
     decoder_kernel: int = 5
     decoder_convolutions: tuple[int, ...] = (2, 2, 1, 1)
+    residual_activated: bool = True
     group_channels: int | None = None
     pooling: str = "max"
     pool_deepest: bool = False
+    fusion: str = "joined"
     hidden: tuple[int, int] = (1024, 256)
     dropout: tuple[float, float] = (0.5, 0.5)
     measurements: int = 0
@@ -60,6 +66,10 @@ class NetworkConfig:
             raise ValueError(f"each side of the box must be a multiple of {factor} voxels, not {self.input_size}")
         if self.pooling not in ("max", "max_uptake"):
             raise ValueError(f"pooling must be 'max' or 'max_uptake', not {self.pooling!r}")
+        if self.fusion not in ("joined", "apart"):
+            raise ValueError(f"fusion must be 'joined' or 'apart', not {self.fusion!r}")
+        if self.fusion == "apart" and not self.hierarchical:
+            raise ValueError("without the pooled levels there is nothing to keep apart")
 
     def to_dict(self) -> dict:
         """As JSON types, for the model's card."""
@@ -67,7 +77,10 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> NetworkConfig:
-        """The inverse of :meth:`to_dict`; unknown keys raise TypeError."""
+        """The inverse of :meth:`to_dict`; unknown keys raise TypeError. A card that does not name the residual branch's
+        last ELU was written before there was one.
+        """
+        values = {"residual_activated": False, **values}
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
@@ -180,7 +193,8 @@ class UpBlock(nn.Module):
         kernel, layers = config.decoder_kernel, []
         for number in range(convolutions):
             convolution = nn.Conv3d(self.out_channels, self.out_channels, kernel, padding=kernel // 2)
-            layers.append(_unit(convolution, config, activated=number < convolutions - 1))
+            last = number == convolutions - 1
+            layers.append(_unit(convolution, config, activated=config.residual_activated or not last))
         self.residual = nn.Sequential(*layers)
         self.activation = nn.ELU(inplace=True)
 
@@ -206,7 +220,11 @@ class Head(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         self.hierarchical, self.pooling, self.pool_deepest = config.hierarchical, config.pooling, config.pool_deepest
-        self.first = nn.Linear(_head_inputs(config), config.hidden[0])
+        pooled, deepest = _head_inputs(config)
+        apart = config.fusion == "apart"
+        self.first = (
+            Apart(pooled, deepest, config.hidden[0]) if apart else nn.Linear(pooled + deepest, config.hidden[0])
+        )
         self.second = nn.Linear(config.hidden[0], config.hidden[1])
         self.third = nn.Linear(config.hidden[1], 2)
         self.measure = nn.Linear(config.hidden[1], config.measurements) if config.measurements else None
@@ -229,24 +247,39 @@ class Head(nn.Module):
         return torch.cat([*shallow, deepest], dim=1)
 
 
+class Apart(nn.Module):
+    """The first fully connected layer of Eq. 4 as the formula has it: F of the pooled levels beside F of level 5.
+
+    :param pooled: inputs from levels 1 to 4. :param deepest: from level 5. :param width: outputs, half for each.
+    """
+
+    def __init__(self, pooled: int, deepest: int, width: int):
+        super().__init__()
+        self.in_features, self.out_features = pooled + deepest, width
+        self.pooled, self.deepest = nn.Linear(pooled, width // 2), nn.Linear(deepest, width - width // 2)
+
+    def forward(self, vector: torch.Tensor) -> torch.Tensor:
+        """From the fused vector (N, in_features) to (N, out_features)."""
+        pooled, deepest = vector.split([self.pooled.in_features, self.deepest.in_features], dim=1)
+        return torch.cat([self.pooled(pooled), self.deepest(deepest)], dim=1)
+
+
 def _pool(x: torch.Tensor, pooling: str) -> torch.Tensor:
-    maximum = x.amax(dim=(2, 3, 4))
+    # with an index: amax's gradient would read and write the whole level several times to look for ties
+    maximum = x.movedim(1, -1).flatten(1, 3).max(dim=1).values
     if pooling == "max":
         return maximum
     voxels = x.shape[2] * x.shape[3] * x.shape[4]
     return torch.cat([maximum, x.logsumexp(dim=(2, 3, 4)) - math.log(voxels)], dim=1)
 
 
-def _head_inputs(config: NetworkConfig) -> int:
+def _head_inputs(config: NetworkConfig) -> tuple[int, int]:
+    """How many numbers the head reads of levels 1 to 4, and of level 5."""
     pools = 1 if config.pooling == "max" else 2
-    shallow = pools * 2 * sum(config.channels[:-1]) if config.hierarchical else 0
+    pooled = pools * 2 * sum(config.channels[:-1]) if config.hierarchical else 0
     factor = 2 ** (len(config.channels) - 1)
-    voxels = (
-        pools
-        if config.pool_deepest
-        else config.input_size[0] * config.input_size[1] * config.input_size[2] // factor**3
-    )
-    return shallow + 2 * config.channels[-1] * voxels
+    voxels = math.prod(side // factor for side in config.input_size)
+    return pooled, 2 * config.channels[-1] * (pools if config.pool_deepest else voxels)
 
 
 def _unit(convolution: nn.Module, config: NetworkConfig, activated: bool = True) -> nn.Sequential:

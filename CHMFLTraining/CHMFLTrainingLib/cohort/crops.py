@@ -114,9 +114,14 @@ def _make(patient: Patient, settings: Preprocessing) -> dict[str, np.ndarray]:
 
 def center_crop(crop: Crop, settings: Preprocessing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a test patient gives: inputs (2, X, Y, Z), mask and inside (X, Y, Z), no augmentation."""
+    suv, hu, mask, inside = box_of_crop(crop)
+    return preprocessing.normalize(suv.astype(np.float32), hu.astype(np.float32), settings), mask, inside
+
+
+def box_of_crop(crop: Crop) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """SUV, HU, mask and inside of the box itself, without the margin (X, Y, Z), as they were read."""
     middle = (slice(MARGIN, -MARGIN),) * 3
-    suv, hu = crop.suv[middle].astype(np.float32), crop.hu[middle].astype(np.float32)
-    return preprocessing.normalize(suv, hu, settings), crop.mask[middle], crop.inside[middle]
+    return crop.suv[middle], crop.hu[middle], crop.mask[middle], crop.inside[middle]
 
 
 def branch_channels(inputs: np.ndarray, mask: np.ndarray, channels: int) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""The command line of training: ``python -m CHMFLTrainingLib cohort | methods | compare | status | metrics | report |
-predict | export``.
+"""The command line of training: ``python -m CHMFLTrainingLib cohort | methods | compare | reproduce | status |
+metrics | report | predict | export``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from CHMFLPredictorLib.protocol import Progress
 from .cohort import add_cohort
 from .compare import add_compare
 from .progress import make_progress
+from .reproduce import add_reproduce
 from .run import add_run_commands
 
 
@@ -45,6 +46,7 @@ def make_parser() -> CommandParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_cohort(commands)
     add_compare(commands)
+    add_reproduce(commands)
     add_run_commands(commands)
     return parser
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.protocol import Progress
 
+from ..training.settings import PRESETS, Settings
 from .progress import counted, talking
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def add_cohort(commands) -> None:
     check.add_argument("cohort", type=Path, metavar="CSV")
     check.add_argument("--folds", type=Path, metavar="CSV", help="check only its patients, for its number of folds")
     check.add_argument("--fold-count", type=int, metavar="N", help="how many folds will be drawn (default six)")
-    check.add_argument("--preset", default="compact", choices=["paper", "compact", "smoke"], help="whose box is meant")
+    check.add_argument("--preset", default="compact", metavar="|".join(PRESETS), help="whose box is meant")
     check.add_argument("--methods", metavar="NAMES", help="check that every patient has what these methods need")
     check.add_argument("--methods-folder", type=Path, metavar="FOLDER", help="with methods of your own, a file each")
     check.add_argument("--all", action="store_true", help="a line for every finding, also where many patients share it")
@@ -75,7 +76,7 @@ def check(
     from ..run.run import DRAWN_FOLDS
 
     chosen = read_folds(folds, 0, read_cohort(path)) if folds else {}
-    box_mm = PRESETS[preset].preprocessing.size_mm
+    box_mm = PRESETS[Settings(preset).preset].preprocessing.size_mm
     count = len(set(chosen.values())) or fold_count or DRAWN_FOLDS
     checked = check_cohort(path, box_mm, count, on_progress)
     findings = [*checked.findings, *check_needs(checked.patients, methods)]

@@ -7,12 +7,14 @@ import logging
 import re
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput, ChmflError
 from CHMFLPredictorLib.protocol import Progress
 
+from ..training.settings import PRECISIONS, PRESETS, Settings
 from .progress import talking
 
 _LOG = logging.getLogger(__name__)
@@ -21,14 +23,22 @@ _LOG = logging.getLogger(__name__)
 def add_compare(commands) -> None:
     """Add the command to the parser of ``python -m CHMFLTrainingLib``."""
     compare = commands.add_parser("compare", parents=[talking()], help="train and compare methods on the same folds")
+    compare.add_argument("--methods", metavar="NAMES", help='rows of the tables, "CHMFL,HC + RF", or all')
+    add_run_options(compare)
+    compare.add_argument("--no-report", action="store_true", help="leave tables, figures and report.html for `report`")
+    compare.set_defaults(run=_compare)
+
+
+def add_run_options(compare) -> None:
+    """The options that ``compare`` and ``reproduce`` share."""
     compare.add_argument("--output", type=Path, required=True, metavar="RUN", help="the run's folder")
     compare.add_argument("--resume", action="store_true", help="go on with the run in RUN; --methods, --repeats add")
     compare.add_argument("--cohort", type=Path, metavar="CSV", help="needed for a new run")
     compare.add_argument(
         "--folds", type=Path, metavar="CSV", help="columns repeat, patient_id, fold (default: six folds are drawn)"
     )
-    compare.add_argument("--methods", metavar="NAMES", help='rows of the tables, "CHMFL,HC + RF", or all')
-    compare.add_argument("--preset", choices=["paper", "compact", "smoke"], help="default compact")
+    compare.add_argument("--preset", metavar="|".join(PRESETS), help="default compact")
+    compare.add_argument("--precision", choices=PRECISIONS, help="of a training: default auto, float32 on a CPU")
     compare.add_argument("--repeats", type=int, metavar="N", help="default 1")
     compare.add_argument("--seed", type=int, help="default 0")
     compare.add_argument(
@@ -42,16 +52,19 @@ def add_compare(commands) -> None:
     compare.add_argument(
         "--despite-findings", action="store_true", help="train although patients cannot be read or used as they are"
     )
-    compare.add_argument("--no-report", action="store_true", help="leave tables, figures and report.html for `report`")
-    compare.set_defaults(run=_compare)
 
 
 def _compare(arguments, progress: Progress) -> None:
-    with _stopped_by_terminate():
-        _run(arguments, progress.say)
+    with stopped_by_terminate():
+        run_comparison(arguments, progress.say)
 
 
-def _run(arguments, say) -> None:
+def run_comparison(arguments, say, before: Callable | None = None) -> None:
+    """See a comparison through, with its report.
+
+    :param before: called with the run, the jobs that are waiting and how many run at once, before the first begins.
+    :raises ChmflError: jobs_failed, and what is wrong with the options, the cohort or the run.
+    """
     from ..run.dask_jobs import run_here, run_jobs
     from ..run.owner import RunOwner
 
@@ -60,6 +73,8 @@ def _run(arguments, say) -> None:
         raise BadInput("jobs_unusable", f"{arguments.jobs} jobs at once are not possible.", "Give 0 or more.")
     with RunOwner(run.folder) as owner:
         run = _extend(run, arguments)
+        for name, reason in run.plan.left_out.items():
+            say({"event": "warning", "code": "method_left_out", "text": f"{name} is left out. {reason}"})
         waiting = []
         for job in run.jobs:
             state = run.state(job)
@@ -69,11 +84,13 @@ def _run(arguments, say) -> None:
             if state != "finished":
                 waiting.append(job)
         _LOG.info("%s: %d jobs, %d of them finished", run.folder, len(run.jobs), len(run.jobs) - len(waiting))
+        at_once = arguments.jobs or (None if arguments.scheduler else _default_jobs(run))
+        if before is not None and waiting:
+            before(run, waiting, 1 if arguments.jobs == 0 else at_once or 1)
         try:
             if arguments.jobs == 0 and not arguments.scheduler:
                 outcomes = run_here(run, waiting, owner, say)
             else:
-                at_once = arguments.jobs or (None if arguments.scheduler else _default_jobs(run))
                 outcomes = run_jobs(run, waiting, owner, at_once, arguments.scheduler, say)
         finally:
             _summarize(run, say)
@@ -97,8 +114,11 @@ def _open(arguments):
         return Comparison(arguments.output)
     if arguments.cohort is None:
         raise BadInput("cohort_needed", f"There is no run in {arguments.output} yet.", "Give --cohort to start one.")
-    chosen = {name: getattr(arguments, name) for name in ("preset", "repeats", "seed", "device", "threads")}
+    chosen = {
+        name: getattr(arguments, name) for name in ("preset", "repeats", "seed", "device", "threads", "precision")
+    }
     plan = {name: value for name, value in chosen.items() if value is not None}
+    Settings(preset=plan.get("preset", "compact"))  # refuses one that there is not
     plan |= {"options": _options(arguments), "methods_folder": _methods_folder(arguments)}
     plan["methods"] = _methods(arguments.methods or "all", plan["methods_folder"])
     if "threads" not in plan:
@@ -131,7 +151,7 @@ def _extend(run, arguments):
     """A resumed run keeps its settings; it can get more methods and repeats. Anything else that differs is refused."""
     if not arguments.resume:
         return run
-    for name in ("preset", "seed", "device", "threads"):
+    for name in ("preset", "seed", "device", "threads", "precision"):
         value, own = getattr(arguments, name), getattr(run.plan, name)
         if value is not None and value != own:
             text = f"The run {run.folder} has --{name} {own}, not {value}."
@@ -231,7 +251,7 @@ def _why(outcome: dict) -> str:
 
 
 @contextmanager
-def _stopped_by_terminate():
+def stopped_by_terminate():
     """SIGTERM, as the panel or a batch system sends it, stops like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -53,6 +53,7 @@ class RadiomicsSettings:
 
 RADIOMICS_PRESETS = {
     "paper": RadiomicsSettings(),
+    "paper_k3": RadiomicsSettings(),
     "compact": RadiomicsSettings(),
     "smoke": RadiomicsSettings(spacing_mm=4.0),
 }

@@ -19,12 +19,16 @@ from CHMFLPredictorLib.errors import BadInput, ChmflError
 from CHMFLPredictorLib.files import read_csv, write_json
 
 from ..cohort.cases import Case, Paths
-from ..training.recipes import with_voxels
 from ..training.settings import Settings
 from .options import Options
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.network.preprocessing import Preprocessing
+    from CHMFLPredictorLib.network.presets import Preset
+
+    from ..cohort.crops import Crop
+    from ..training.recipes import Recipe
+    from .options import TrainedOptions
 
 GROUPS = ("Table I", "Table II", "Table SII", "Table SIII", "Figure 5", "Table SIV", "baseline")
 STATE_FILE = "method.json"
@@ -88,6 +92,16 @@ class Method:
         self.settings = settings
         self.options = self.Options.read(settings.options, self.OPTIONS, self.NAME)
         self.threshold = 0.5
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How the row's network is trained; None: it trains none."""
+        return None
+
+    @property
+    def left_out(self) -> str | None:
+        """Why the row cannot be part of a table with these settings, in a sentence; None: it can."""
+        return None
 
     def prepare(self, case: Case) -> None:
         """Compute what :meth:`fit` and :meth:`predict` will ask of this patient's cache (features, crops).
@@ -195,15 +209,32 @@ def _figures(row: dict[str, str], names: tuple[str, ...]) -> dict[str, float] | 
     return {name.removeprefix("voxel_"): float(row[name]) for name in names if row[name]} or None
 
 
-def preprocessing_of(preset: str, voxel_mm: float | None = None) -> Preprocessing:
-    """Box and intensity steps of a preset, the same for all methods, so that they share cached crops.
+def preset_of(preset: str, options: TrainedOptions) -> Preset:
+    """Network and preprocessing of a preset in the voxels and the box that were asked for, the same for all methods, so
+    that the rows of a table see the same and share cached crops.
 
-    :param voxel_mm: other voxels for the same box.
+    :raises BadInput: method_option, for a box that the network cannot halve.
     """
-    from CHMFLPredictorLib.network.presets import PRESETS
+    from CHMFLPredictorLib.network.presets import PRESETS, Preset
 
-    chosen = PRESETS[preset].preprocessing
-    return chosen if voxel_mm is None else with_voxels(chosen, voxel_mm)
+    chosen = PRESETS[preset]
+    given = {"voxel_mm": options.voxel_mm, "size_voxels": options.box_voxels}
+    preprocessing = replace(chosen.preprocessing, **{key: value for key, value in given.items() if value is not None})
+    try:
+        return Preset(replace(chosen.network, input_size=preprocessing.size_voxels), preprocessing)
+    except ValueError as error:
+        text = f"The option box_voxels does not fit: {error}."
+        raise BadInput("method_option", text, "Give three multiples of 16, as in box_voxels=112,112,144.") from error
+
+
+def standardized_by(preprocessing: Preprocessing, crops: list[Crop]) -> Preprocessing:
+    """The steps with the training patients' mean and deviation, where the preset standardizes by them."""
+    from CHMFLPredictorLib.network.preprocessing import standardized
+
+    from ..cohort.crops import box_of_crop
+
+    boxes = map(box_of_crop, crops)
+    return standardized(preprocessing, ((suv, hu, inside) for suv, hu, _, inside in boxes))
 
 
 def labels_of(cases: list[Case]) -> np.ndarray:

@@ -3,15 +3,15 @@
 """
 
 import re
-from dataclasses import replace
 from functools import cache
 
 from CHMFLPredictorLib.errors import BadInput
 
-from .network_method import OPEN, PENG, NetworkMethod, jointly
+from .network_method import OPEN, PENG, NetworkMethod
 
 WU = "Wu Y, He K. Group normalization. ECCV 2018:3-19, doi:10.1007/978-3-030-01261-8_1"
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the rows that are listed
+PAPER_WEIGHT = 0.5  # the row CHMFL
+WEIGHTS = (0.0, 0.25, 0.75, 1.0)  # of the rows that are listed beside it
 
 
 class Chmfl(NetworkMethod):
@@ -35,17 +35,11 @@ class MaskHmfl(NetworkMethod):
 
     NAME = "Mask + HMFL"
     OPEN = (
-        "The label is a channel of 0 and 1, not scaled. Without a decoder there is no segmentation to learn first, so "
-        f"'compact' too trains in one stage, at a learning rate of 0.001. {OPEN}"
+        "The label is a channel of 0 and 1, not scaled. Without a decoder Eq. 1 is its first term alone, not weighted: "
+        f"w has no effect. {OPEN}"
     )
     NEEDS_TO_PREDICT = frozenset({"pet", "ct", "mask"})
     NETWORK = {"branch_inputs": 2, "constrained": False}
-
-    def training_config(self):
-        """One stage; the rate that suits a segmentation of many voxels is too fast for 40 labels."""
-        config = jointly(super().training_config())
-        asked = self.options.learning_rate is not None
-        return config if asked else replace(config, learning_rate=min(config.learning_rate, 1e-3))
 
 
 class GroupNormalizedChmfl(NetworkMethod):
@@ -67,14 +61,13 @@ class WeightedChmfl(NetworkMethod):
     UNREAD = frozenset({"w"})
     OPEN = (
         "Fig. 5 is a curve without numbers, best at 0.5; its steps are not given: here 0, 0.25, 0.5, 0.75 and 1, and "
-        "any other weight by name ('CHMFL w=0.3'). In 'compact' these rows train both terms of Eq. 1 at once, on the "
-        "whole box, unlike the row CHMFL, where stages would leave w without effect; in 'paper' and 'smoke' the row "
-        f"w=0.5 is the row CHMFL. {OPEN}"
+        f"any other weight by name ('CHMFL w=0.3'). The row w=0.5 is the row CHMFL and is not trained twice. {OPEN}"
     )
 
 
-def named(name: str) -> type[WeightedChmfl] | None:
-    """The row of a weight by its name, "CHMFL w=0.3", or its folder's, "CHMFL_w_0.3"; None for other names.
+def named(name: str) -> type[NetworkMethod] | None:
+    """The row of a weight by its name, "CHMFL w=0.3", or its folder's, "CHMFL_w_0.3"; CHMFL itself for 0.5; None for
+    other names.
 
     :raises BadInput: method_option, for a weight that is not from 0 to 1.
     """
@@ -84,16 +77,14 @@ def named(name: str) -> type[WeightedChmfl] | None:
     w = round(float(match[1]), 6)
     if not 0 <= w <= 1:
         raise BadInput("method_option", f"The weight w of {name} is {match[1]}.", "Give a number from 0 to 1.")
-    return _weighted(w)
+    return Chmfl if w == PAPER_WEIGHT else _weighted(w)
 
 
 @cache
 def _weighted(w: float) -> type[WeightedChmfl]:
     number = f"{w:.6f}".rstrip("0").rstrip(".")
     fields = {"NAME": f"CHMFL w={number}", "W": w, "ROW": round(1000 * w), "__doc__": f"The weight {number}."}
-    # the paper's choice, at which its curve and its Table I meet
-    paper = {"PAPER": Chmfl.PAPER} if w == 0.5 else {}
-    return type("ChmflW", (WeightedChmfl,), fields | paper | {"__module__": __name__})
+    return type("ChmflW", (WeightedChmfl,), fields | {"__module__": __name__})
 
 
 def _group_normalized(channels: int) -> type[GroupNormalizedChmfl]:

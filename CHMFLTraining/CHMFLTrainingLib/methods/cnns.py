@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..training.recipes import PLAIN, CnnRecipe
+from ..training.recipes import SOFT_DICE, CnnRecipe, recipe_of
 from ..training.settings import Settings
-from .base import Method, labels_of, preprocessing_of
+from .base import Method, labels_of, preset_of, standardized_by
 from .network_method import PENG
 from .options import TrainedOptions, numeric
 
 if TYPE_CHECKING:
     from CHMFLPredictorLib.network.preprocessing import Preprocessing
+    from CHMFLPredictorLib.network.presets import Preset
 
     from ..cohort.cases import Case
     from ..cohort.crops import Crop
 
 CHANNELS = ("pet", "ct")  # of a crop's inputs
 SLICE_STEP_MM = 12.0
-SHIFT_MM = 8.0  # random shift of the box in training; as many voxels as the paper's box has margin at 1 mm
 WEIGHTS_FILE = "network.safetensors"
 
 OPEN_COMMON = (
-    "The output is the softmax of two logits, not calibrated; threshold 0.5, fixed. 'paper' trains as section II.E "
-    "says for CHMFL (Adam, 0.0001, batch size 1, 200 epochs, He initialization); the smaller presets use larger "
+    "The output is the softmax of two logits, not calibrated; threshold 0.5, fixed. Trained like CHMFL: 'paper' as "
+    "section II.E says (Adam, 0.0001, batch size 1, 200 epochs, He initialization), the smaller presets with larger "
     "batches, weight decay and a learning rate that falls along a cosine. Views in training are shifted, mirrored and "
     "turned, which the paper does not mention. "
 )
@@ -49,7 +49,7 @@ _PLAIN = (
 
 @dataclass(frozen=True)
 class ConvNetOptions(TrainedOptions):
-    """Options of the CNNs, of the same names as in :class:`..training.recipes.Recipe`; other voxels fill the same box.
+    """Options of the CNNs, of the same names as in :class:`..training.recipes.Recipe`.
 
     :param slices: axial slices of a patient (2D).
     """
@@ -63,7 +63,7 @@ class ConvNet(Method):
 
     :cvar MODALITIES: of "pet" and "ct", in the order of the network's branches.
     :cvar DIMENSIONS: 2: axial slices; 3: the box.
-    :cvar RECIPES: preset to training.
+    :cvar CHANGES: preset to what this family has of its own in its recipe.
     """
 
     GROUP = "Table II"
@@ -71,7 +71,7 @@ class ConvNet(Method):
     Options = ConvNetOptions
     MODALITIES: ClassVar[tuple[str, ...]] = CHANNELS
     DIMENSIONS: ClassVar[int] = 2
-    RECIPES: ClassVar[dict[str, CnnRecipe]] = PLAIN
+    CHANGES: ClassVar[dict[str, dict]] = {"smoke": {"slices": 5}}
 
     def __init_subclass__(cls, **words):
         super().__init_subclass__(**words)
@@ -81,16 +81,24 @@ class ConvNet(Method):
     def __init__(self, settings: Settings):
         super().__init__(settings)
         self.network, self.width = None, 1.0  # share of a ResNet's channels
+        self._steps: Preprocessing | None = None  # standardized by the training patients
 
     @property
     def recipe(self) -> CnnRecipe:
         """How this run trains: the preset's recipe, changed by the run's options."""
-        return replace(self.RECIPES[self.settings.preset], **self.options.given(CnnRecipe))
+        preset = self.settings.preset
+        own = {"dice": SOFT_DICE[preset], **self.CHANGES.get(preset, {})}
+        return replace(recipe_of(CnnRecipe, preset, **own), **self.options.given(CnnRecipe))
+
+    @property
+    def preset(self) -> Preset:
+        """The preset's network and box, with the voxels that were asked for."""
+        return preset_of(self.settings.preset, self.options)
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Box and intensity steps: the preset's, or in the voxels that were asked for."""
-        return preprocessing_of(self.settings.preset, self.options.voxel_mm)
+        """Box and intensity steps: as fitted, or as the settings ask for."""
+        return self._steps or self.preset.preprocessing
 
     def prepare(self, case: Case) -> None:
         """Resample the patient's box."""
@@ -105,6 +113,7 @@ class ConvNet(Method):
         from ..training.convnet_training import ConvNetTraining, seeded
 
         labels, crops = labels_of(cases), [case.crop(self.preprocessing) for case in cases]
+        self._steps = standardized_by(self.preset.preprocessing, crops)
         with seeded(self.settings.seed):
             network = self._initial()
         identity = [self.NAME, self.settings.options, self.preprocessing.to_dict()]
@@ -138,14 +147,16 @@ class ConvNet(Method):
         from ..training.hybrid_training import save_network
 
         save_network(Path(folder) / WEIGHTS_FILE, self.network)
-        return {"width": self.width}
+        return {"width": self.width, "preprocessing": self.preprocessing.to_dict()}
 
     def restore(self, state: dict, folder: Path) -> None:
         """The inverse of :meth:`state`."""
+        from CHMFLPredictorLib.network.preprocessing import Preprocessing
+
         from ..training.convnet_training import laid_out
         from ..training.hybrid_training import load_network
 
-        self.width = float(state["width"])
+        self.width, self._steps = float(state["width"]), Preprocessing.from_dict(state["preprocessing"])
         network = load_network(Path(folder) / WEIGHTS_FILE, self._build(), self.settings.device)
         # the layout in memory decides in which order numbers are summed
         self.network = laid_out(network, next(network.parameters()).device)
@@ -172,8 +183,7 @@ class ConvNet(Method):
         if random is None:
             view = center_crop(crop, settings)
         else:
-            limits = Augmentation(shift_voxels=round(SHIFT_MM / settings.voxel_mm))
-            view = augment(crop, settings, limits, random)
+            view = augment(crop, settings, Augmentation(), random)
         if self.DIMENSIONS == 2:
             return self._sliced(view, slice_places(settings.size_voxels[2], settings.voxel_mm, self.recipe.slices))
         return view[0][self._channels()], view[1], view[2]
@@ -191,11 +201,9 @@ class PlainCNN(ConvNet):
     """2D or 3D CNN without CFL and HMFL (Table II)."""
 
     def _build(self):
-        from CHMFLPredictorLib.network.presets import PRESETS
-
         from ..networks.plain import PlainNetwork
 
-        return PlainNetwork(PRESETS[self.settings.preset].network, len(self.MODALITIES), self.DIMENSIONS)
+        return PlainNetwork(self.preset.network, len(self.MODALITIES), self.DIMENSIONS)
 
 
 def slice_places(depth: int, voxel_mm: float, count: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..features.selection import Selection
 from .base import Method, labels_of
 from .options import Options, numeric, several, table
 
-TREES = {"paper": 500, "compact": 500, "smoke": 100}
+TREES = {"paper": 500, "paper_k3": 500, "compact": 500, "smoke": 100}
 FEATURES = 20
 FOREST_FILE = "forest.npz"
 

@@ -8,14 +8,18 @@ import io
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.files import write_bytes
 
-from ..training.recipes import Plan
-from .base import Method, labels_of, preprocessing_of
+from ..training.recipes import Plan, recipe_of
+from .base import Method, labels_of, preset_of, standardized_by
 from .options import TrainedOptions, numeric
+
+if TYPE_CHECKING:
+    from CHMFLPredictorLib.network.preprocessing import Preprocessing
 
 WEIGHTS, SCALING = "network.safetensors", "features.npz"
 LIMIT = 5.0  # standard deviations; a test patient far outside the training patients must not outshout everything
@@ -23,7 +27,7 @@ LIMIT = 5.0  # standard deviations; a test patient far outside the training pati
 
 @dataclass(frozen=True)
 class HybridOptions(TrainedOptions):
-    """Options of the hybrids, of the same names as in :class:`..training.recipes.Plan`; other voxels fill the same box.
+    """Options of the hybrids, of the same names as in :class:`..training.recipes.Plan`.
 
     :param width: channels of the network's first convolution.
     """
@@ -127,24 +131,28 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 class HybridMethod(Method):
-    """A method that is one trained network, with or without hand-crafted features. A subclass gives ``PLANS``,
-    ``_build``, ``_prepared`` (once a patient) and ``_view`` (at each step).
+    """A method that is one trained network, with or without hand-crafted features. A subclass gives ``_build``,
+    ``_prepared`` (once a patient) and ``_view`` (at each step).
+
+    :cvar WIDTHS: preset to the channels of the network's first convolution.
     """
 
     Options = HybridOptions
-    PLANS: dict[str, Plan] = {}
+    WIDTHS: ClassVar[dict[str, int]] = {}
     FEATURES = False
     scaling: FeatureScaling | None = None
+    _steps: Preprocessing | None = None  # standardized by the training patients
 
     @property
-    def plan(self) -> Plan:
-        """How the network of this run is trained: the preset's plan, changed by the run's options."""
-        return replace(self.PLANS[self.settings.preset], **self.options.given(Plan))
+    def recipe(self) -> Plan:
+        """How the network of this run is trained: the preset's recipe, changed by the run's options."""
+        preset = self.settings.preset
+        return replace(recipe_of(Plan, preset, width=self.WIDTHS[preset]), **self.options.given(Plan))
 
     @property
     def preprocessing(self):
-        """Box and intensity steps: the preset's, or in the voxels that were asked for."""
-        return preprocessing_of(self.settings.preset, self.options.voxel_mm)
+        """Box and intensity steps: as fitted, or as the settings ask for."""
+        return self._steps or preset_of(self.settings.preset, self.options).preprocessing
 
     def prepare(self, case) -> None:
         """Fill the cache: the crop and, where they are used, the hand-crafted features."""
@@ -156,7 +164,8 @@ class HybridMethod(Method):
         """Train on these patients; see :class:`Method`."""
         from ..training.hybrid_training import NetworkTraining
 
-        labels = labels_of(cases)
+        labels, steps = labels_of(cases), preset_of(self.settings.preset, self.options).preprocessing
+        self._steps = standardized_by(steps, [case.crop(steps) for case in cases])
         if self.FEATURES:
             self.scaling = FeatureScaling.fit(*hand_crafted(cases, self.settings.preset))
         prepared = self._all_prepared(cases)
@@ -165,7 +174,7 @@ class HybridMethod(Method):
             self._build(),
             lambda number, random: self._view(prepared[number], random),
             labels,
-            self.plan,
+            self.recipe,
             self.settings.seed,
             folder,
             self.settings.device,
@@ -193,12 +202,15 @@ class HybridMethod(Method):
         save_network(folder / WEIGHTS, self.network)
         if self.scaling:
             save_arrays(folder / SCALING, self.scaling.arrays())
-        return {}
+        return {"preprocessing": self.preprocessing.to_dict()}
 
     def restore(self, state: dict, folder: Path) -> None:
         """The inverse of :meth:`state`."""
+        from CHMFLPredictorLib.network.preprocessing import Preprocessing
+
         from ..training.hybrid_training import load_network
 
+        self._steps = Preprocessing.from_dict(state["preprocessing"])
         if self.FEATURES:
             self.scaling = FeatureScaling.from_arrays(load_arrays(folder / SCALING))
         self.network = load_network(folder / WEIGHTS, self._build(), self.settings.device)

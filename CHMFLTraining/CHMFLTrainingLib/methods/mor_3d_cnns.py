@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from ..features.many_objective import ManyObjectiveModel, SearchConfig, evidential_reasoning, fit_many_objective
-from ..training.recipes import Plan
 from .base import labels_of
 from .hybrids import FeatureScaling, HybridMethod, box_view, hand_crafted
 from .hybrids import load_arrays as _load
@@ -15,7 +14,8 @@ from .hybrids import save_arrays as _save
 
 FAMILIES = ("stat_", "morph_", "cm_")  # intensity, geometry, gray level co-occurrence
 MACHINE, MACHINE_SCALING = "machine.npz", "machine_features.npz"
-SEARCH = {"paper": SearchConfig(), "compact": SearchConfig(), "smoke": SearchConfig(8, 3)}
+SEARCH = {"smoke": SearchConfig(8, 3)}  # elsewhere the whole search
+LEAST_PLANE = 64  # voxels along both axes of an axial plane
 
 
 class MOR3DCNNs(HybridMethod):
@@ -30,25 +30,31 @@ class MOR3DCNNs(HybridMethod):
         "doi:10.1088/1361-6560/ab083a"
     )
     OPEN = (
-        "The paper says only: a hybrid of a many-objective radiomics model and 3D CNNs on PET-CT. From memory of the "
-        "source, whose text was not at hand: intensity, geometry and "
-        "co-occurrence features of PET and CT inside the mask, a support vector machine with features selected by a "
-        "many-objective immune algorithm, a network of twelve 3x3x3 convolutions with two poolings and two fully "
-        "connected layers on PET and CT as two channels, and fusion by evidential reasoning. Inferred here: the "
-        "objectives for two classes (sensitivity, specificity, AUC of patients left out in five inner folds), sizes "
-        "of the search, C = 1 and gamma = 1 / features, Platt's map to probability, all feature sets of the Pareto "
-        "front fused with equal weights (one of them alone is mostly luck with 40 patients: in trials with made-up "
-        "features, one alone did worse on new patients), equal weights of machine and network, the network's "
-        "channels, pooling of the last level (largest and mean value), the box around the tumor as the patch, "
-        "averaged over 2 x 2 x 2 voxels but in the paper preset, and Adam as in section II.E. The source tells three "
-        "classes of lymph nodes apart; here there are two outcomes and the primary tumor. The threshold is 0.5."
+        "The paper says only: a hybrid of a many-objective radiomics model and 3D CNNs on PET-CT. The network is built "
+        "after its authors' public code (github.com/Yamalutu/HNLymphNodeMaligancyPrediction): twelve convolutions of "
+        "64 channels in groups of five, three and four, the first of 5x5x5, two poolings, a flattened vector, 256 "
+        "units, dropout 0.05, PET and CT as two channels. Their patches have 64 x 64 voxels or more in an axial plane, "
+        "so a table on a smaller box goes without this row. Their machine is a closed program; from what is published "
+        "of it: intensity, geometry and co-occurrence features of PET and CT inside the mask, a support vector machine "
+        "with features selected by a many-objective immune algorithm, fusion by evidential reasoning. Inferred here: "
+        "the objectives for two classes (sensitivity, specificity, AUC of patients left out in five inner folds), "
+        "sizes of the search, C = 1 and gamma = 1 / features, Platt's map to probability, all feature sets of the "
+        "Pareto front fused with equal weights (one of them alone is mostly luck with 40 patients: in trials with "
+        "made-up features, one alone did worse on new patients), equal weights of machine and network, the box around "
+        "the tumor as the patch, and training like CHMFL's. The source tells three classes of lymph nodes apart; here "
+        "there are two outcomes and the primary tumor. The threshold is 0.5."
     )
     NEEDS = frozenset({"pet", "ct", "mask"})
-    PLANS = {
-        "paper": Plan(epochs=200, batch_size=1, width=16),
-        "compact": Plan(epochs=40, batch_size=4, learning_rate=1e-3, weight_decay=0.01, width=8),
-        "smoke": Plan(epochs=2, batch_size=4, learning_rate=2e-3, weight_decay=0.01, width=8),
-    }
+    WIDTHS = {"paper": 64, "paper_k3": 64, "compact": 32, "smoke": 4}
+
+    @property
+    def left_out(self) -> str | None:
+        """The sides of the box, where they are too short for the authors' network."""
+        x, y, _ = self.preprocessing.size_voxels
+        if min(x, y) >= LEAST_PLANE:
+            return None
+        side = f"{LEAST_PLANE} x {LEAST_PLANE}"
+        return f"Its authors' network reads at least {side} voxels of an axial plane; this table's box has {x} x {y}."
 
     def prepare(self, case) -> None:
         """Fill the cache: crop and hand-crafted features."""
@@ -60,7 +66,9 @@ class MOR3DCNNs(HybridMethod):
         names, values = hand_crafted(cases, self.settings.preset, FAMILIES)
         self.machine_scaling = FeatureScaling.fit(names, values)
         scaled = self.machine_scaling.apply(names, values)
-        self.machine = fit_many_objective(scaled, labels_of(cases), SEARCH[self.settings.preset], self.settings.seed)
+        self.machine = fit_many_objective(
+            scaled, labels_of(cases), SEARCH.get(self.settings.preset, SearchConfig()), self.settings.seed
+        )
         super().fit(cases, folder, on_progress)
 
     def predict(self, cases) -> np.ndarray:
@@ -91,8 +99,7 @@ class MOR3DCNNs(HybridMethod):
     def _build(self):
         from ..networks.hybrid import VolumeNetwork
 
-        width, paper = self.plan.width, self.settings.preset == "paper"
-        return VolumeNetwork((width, 2 * width, 4 * width), 1 if paper else 2, 256 if paper else 32)
+        return VolumeNetwork(self.preprocessing.size_voxels, self.recipe.width)
 
     def _prepared(self, case, features):
         return case.crop(self.preprocessing)

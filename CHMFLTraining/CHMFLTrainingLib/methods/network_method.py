@@ -16,7 +16,7 @@ from CHMFLPredictorLib.errors import MissingModel
 from CHMFLPredictorLib.files import write_bytes
 from CHMFLPredictorLib.model.calibration import sigmoid
 
-from .base import Method, labels_of
+from .base import Method, labels_of, preset_of, standardized_by
 from .options import TrainedOptions, numeric
 
 if TYPE_CHECKING:
@@ -33,16 +33,16 @@ PENG = (
     "preprint arXiv:2104.11416"
 )
 OPEN = (
-    "Left open by the paper: residual blocks, widths of the fully connected layers, pooling of level 5 (the network's "
-    "configuration and the README list the choices). 'compact' and 'smoke' are smaller than the paper's network, keep "
-    "absolute SUV and HU, add soft Dice, and predict the tumor's volume and SUVmax as well; 'compact' trains "
-    "the segmentation first and the head after it. Calibration: 'compact' fits a logistic curve to the log-odds of "
-    "heads that did not see the patient, inside the training patients; the others give the head's own softmax, as the "
-    "paper does, unless the option inner_folds asks for networks trained without the patient. Threshold 0.5, fixed."
+    "Left open by the paper: side of the voxels (2 mm, as Table SIV implies), residual blocks, widths of the fully "
+    "connected layers, whether level 5 joins the pooled levels before the first of them or after, the window of the "
+    "contrast step (143 voxels, chosen on images alone); the README's table of presets lists every choice. 'paper' "
+    "and 'paper_k3' train Eq. 1 and nothing else; 'compact' and 'smoke' add soft Dice to its segmentation term, as in "
+    "every row that segments, keep absolute SUV and HU, and are smaller. The risk is the head's softmax, not "
+    "calibrated; the report puts a logistic curve of the other folds' out-of-fold log-odds beside it. Threshold 0.5, "
+    "fixed."
 )
 WEIGHTS_FILE = "weights.safetensors"
 JOBS_A_SEED = 1000
-MEASUREMENTS_BESIDE = 0.5  # weight of volume and SUVmax where a compact network is trained in one stage
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,12 @@ class NetworkOptions(TrainedOptions):
     """Options of the networks of the paper's family.
 
     :param validation: :param patience: as in :class:`..training.config.TrainingConfig`.
-    :param w: weight of the segmentation in Eq. 1, with both losses trained at once; the rows of Fig. 5 have their own.
-    :param inner_folds: joint training only: that many networks more, for the calibration.
+    :param w: weight of the segmentation in Eq. 1; the rows of Fig. 5 have their own.
     """
 
     validation: int | None = numeric(int, 0, 1e3)
     patience: int | None = numeric(int, 0, 1e6)
     w: float | None = numeric(float, 0, 1)
-    inner_folds: int | None = numeric(int, 0, 1e3)
 
 
 class NetworkMethod(Method):
@@ -82,16 +80,18 @@ class NetworkMethod(Method):
     @property
     def preset(self) -> Preset:
         """Network and preprocessing: as fitted, or as the settings ask for."""
-        from CHMFLPredictorLib.network.presets import PRESETS, Preset
-
         if self._fitted_preset is not None:
             return self._fitted_preset
-        chosen, voxel_mm = PRESETS[self.settings.preset], self.options.voxel_mm
-        preprocessing = replace(chosen.preprocessing, **({} if voxel_mm is None else {"voxel_mm": voxel_mm}))
+        chosen = preset_of(self.settings.preset, self.options)
         network = replace(chosen.network, **self.NETWORK)
         if self._weight() == 0:  # nothing would train the decoder: its segmentation would be noise
             network = replace(network, constrained=False)
-        return Preset(network, preprocessing)
+        return replace(chosen, network=network)
+
+    @property
+    def recipe(self) -> TrainingConfig:
+        """:meth:`training_config`."""
+        return self.training_config()
 
     def training_config(self) -> TrainingConfig:
         """How the network is trained."""
@@ -99,7 +99,6 @@ class NetworkMethod(Method):
 
         config, w = TRAINING_PRESETS[self.settings.preset], self._weight()
         if w is not None:
-            config = jointly(config)
             config = replace(config, loss=replace(config.loss, w=w))
         return replace(config, **self.options.given(TrainingConfig))
 
@@ -114,14 +113,14 @@ class NetworkMethod(Method):
         case.crop(self.preset.preprocessing)
 
     def fit(self, cases: list[Case], folder: Path, on_progress: Callable[[dict], None] | None = None) -> None:
-        """Train, then calibrate inside the same patients. Checkpoints and history.csv lie in ``folder``."""
+        """Train, or go on from the checkpoint in ``folder``; history.csv lies beside it."""
         labels_of(cases)
-        preset = self.preset
-        crops = [case.crop(preset.preprocessing) for case in cases]
-        progress = _Progress(self.training_config().epochs * (1 + self._inner_folds()), on_progress)
-        training = self._trained(crops, Path(folder), progress)
-        self.calibration = self._calibrate(training, crops, Path(folder), progress)
-        self.network, self._fitted_preset = training.network, preset
+        chosen = self.preset
+        crops = [case.crop(chosen.preprocessing) for case in cases]
+        self._fitted_preset = replace(chosen, preprocessing=standardized_by(chosen.preprocessing, crops))
+        training = self._trained(crops, Path(folder), on_progress)
+        self.calibration = self._calibrate(training, crops)
+        self.network = training.network
 
     def log_odds(self, cases: list[Case]) -> np.ndarray:
         """What the head says before calibration (n,)."""
@@ -192,7 +191,7 @@ class NetworkMethod(Method):
         self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
         self._fitted_preset, self.calibration = preset, tuple(map(float, state["calibration"]))
 
-    def _trained(self, crops: list, folder: Path, progress: Callable[[dict], None]) -> FoldTraining:
+    def _trained(self, crops: list, folder: Path, on_progress: Callable[[dict], None] | None) -> FoldTraining:
         import torch
 
         from ..training.fold_training import FoldTraining
@@ -200,30 +199,14 @@ class NetworkMethod(Method):
         torch.set_num_threads(self.settings.threads)
         seed, fold = divmod(self.settings.seed, JOBS_A_SEED)
         config = replace(self.training_config(), seed=seed)
-        training = FoldTraining(self.preset, config, crops, fold, folder, self.settings.device, build=self.build)
-        training.run(progress)
-        progress.done += config.epochs
+        device, precision = self.settings.device, self.settings.precision
+        training = FoldTraining(self.preset, config, crops, fold, folder, device, self.build, precision=precision)
+        training.run(on_progress)
         return training
 
-    def _calibrate(self, training: FoldTraining, crops: list, folder: Path, progress) -> tuple[float, float]:
-        from ..training.fold_training import predict_crop
-        from ..training.head_calibration import fit_platt, inner_log_odds, inner_parts
-
-        labels, fold = np.array([crop.label for crop in crops]), self.settings.seed % JOBS_A_SEED
-        if training.head_stage is not None:
-            log_odds, labels = inner_log_odds(training.head_stage, training.config.head, fold)
-            return fit_platt(log_odds, labels)
-        parts = inner_parts(labels, self._inner_folds(), fold)
-        if not parts:
-            return 1.0, 0.0
-        log_odds = np.zeros(labels.size)
-        for number, left_out in enumerate(parts):
-            known = [crop for crop, out in zip(crops, left_out, strict=True) if not out]
-            inner = self._trained(known, folder / f"inner_{number}", progress)
-            for index in np.flatnonzero(left_out):
-                settings = self.preset.preprocessing
-                log_odds[index] = predict_crop(inner.network, crops[index], settings, self.settings.device, False)[0]
-        return fit_platt(log_odds, labels)
+    def _calibrate(self, training: FoldTraining, crops: list) -> tuple[float, float]:
+        """Slope and intercept from log-odds to the risk: here the head's own softmax, as the paper's."""
+        return 1.0, 0.0
 
     def _forward(self, case: Case, decode: bool = True) -> tuple[float, np.ndarray | None]:
         import torch
@@ -249,28 +232,3 @@ class NetworkMethod(Method):
     def _weight(self) -> float | None:
         """The weight w of Eq. 1 that is asked for: a row's own, which no option overrides, or the option's."""
         return self.options.w if self.W is None else self.W
-
-    def _inner_folds(self) -> int:
-        staged = self.training_config().head is not None
-        return 0 if staged else self.options.inner_folds or 0
-
-
-class _Progress:
-    """Counts the epochs of a job's networks as one; ``done`` are those of the networks before this one."""
-
-    def __init__(self, epochs: int, on_progress: Callable[[dict], None] | None):
-        self.epochs, self.done, self.on_progress = epochs, 0, on_progress
-
-    def __call__(self, row: dict) -> None:
-        if self.on_progress is not None:
-            self.on_progress({**row, "epoch": self.done + row["epoch"], "epochs": self.epochs})
-
-
-def jointly(config: TrainingConfig) -> TrainingConfig:
-    """The same training with both terms of Eq. 1 at once, as in the paper, instead of the head after the
-    segmentation.
-    """
-    if config.head is None:
-        return config
-    loss = replace(config.loss, measurements=MEASUREMENTS_BESIDE)
-    return replace(config, head=None, patch=None, loss=loss)

@@ -15,7 +15,7 @@ from CHMFLPredictorLib.errors import BadInput
 @dataclass(frozen=True)
 class Options:
     """The options of a method. A family's are a subclass, whose fields are made by :func:`numeric`, :func:`choice`,
-    :func:`string`, :func:`several` and :func:`table`; None stands for what is left out.
+    :func:`string`, :func:`several`, :func:`sides` and :func:`table`; None stands for what is left out.
     """
 
     @classmethod
@@ -79,6 +79,18 @@ def several(*known: str, default: tuple[str, ...]) -> Any:
     return _field("a list of words" + (f" of {', '.join(known)}" if known else ""), read, default)
 
 
+def sides() -> Any:
+    """A field that holds three counts of voxels: a list, or text with commas."""
+
+    def read(value: Any) -> tuple[int, ...]:
+        found = [int(part) for part in value.split(",")] if isinstance(value, str) else list(value)
+        if len(found) != 3 or not all(type(side) is int and 16 <= side <= 1024 for side in found):
+            raise ValueError(value)
+        return tuple(found)
+
+    return _field("three whole numbers from 16 to 1024", read)
+
+
 def table() -> Any:
     """A field that holds values by their names; empty where it is left out."""
     return _field("a table of names and values", lambda value: _of(dict, value), default_factory=dict)
@@ -106,10 +118,12 @@ def _read(one, value: Any, method: str) -> Any:
 class TrainedOptions(Options):
     """What all methods that train a network let a user set.
 
-    :param voxel_mm: side of the box's voxels.
+    :param voxel_mm: side of a voxel, which changes the box's side and keeps the count.
+    :param box_voxels: voxels along each axis, "112,112,144", which changes the count.
     """
 
     epochs: int | None = numeric(int, 1, 1e6)
     batch_size: int | None = numeric(int, 1, 1e4)
     learning_rate: float | None = numeric(float, 1e-9, 10)
     voxel_mm: float | None = numeric(float, 0.5, 20)
+    box_voxels: tuple[int, int, int] | None = sides()

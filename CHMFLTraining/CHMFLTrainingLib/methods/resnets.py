@@ -4,12 +4,11 @@ from ImageNet's weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..training.recipes import RESNET
 from .cnns import OPEN_COMMON, OPEN_SLICES, ConvNet, ConvNetOptions
 from .network_method import PENG
 from .options import numeric, string
@@ -17,6 +16,7 @@ from .options import numeric, string
 if TYPE_CHECKING:
     from ..cohort.cases import Case
 
+PAPER_RATE = 1e-4  # section II.E
 SLICES_AT_ONCE = 16  # a segmentation of the whole box takes all of its slices
 HE = "He K, Zhang X, Ren S, Sun J. Deep residual learning for image recognition. CVPR 2016:770-778, "
 HE += "doi:10.1109/CVPR.2016.90"
@@ -27,7 +27,8 @@ _RESNET = (
     "modality, the slice repeated in its three channels. "
 )
 _OPEN_PRETRAINED = (
-    " Pretrained: torchvision's IMAGENET1K_V1 file for this depth, in both branches; all weights are then trained."
+    " Pretrained: torchvision's IMAGENET1K_V1 file for this depth, in both branches; all weights are then trained, in "
+    "'compact' and 'smoke' at a tenth of the other rows' learning rate, which would wash ImageNet's weights out."
 )
 
 
@@ -59,10 +60,16 @@ class ResNetPETCT(ConvNet):
     )
     Options = ResNetOptions
     UNREAD = frozenset({"w"})
-    RECIPES = RESNET
+    CHANGES = {"smoke": {"slices": 3, "width": 0.125}}
     NAMED: ClassVar[str] = "ResNet{}-PET-CT"
     DEPTH: ClassVar[int] = 18
     PRETRAINED: ClassVar[bool] = False
+
+    @property
+    def recipe(self):
+        """As for all rows; a pretrained network learns slower where the preset's rate is high."""
+        recipe, asked = super().recipe, self.options.learning_rate is not None
+        return recipe if asked or not self.PRETRAINED else replace(recipe, learning_rate=_gentle(recipe.learning_rate))
 
     def _build(self):
         from ..networks.resnets import ResNetClassifier
@@ -90,20 +97,17 @@ class CHMFLResNet(ResNetPETCT):
         + "'Reimplemented in 2D with ResNet as the backbone' is all there is. Here: the five levels are the stem and "
         "the four stages; HMFL pools all five, level 5 too, for the three fully connected layers; CFL has four "
         "up-convolutions, each joined with the level's PET and CT features, brought to its width by a 1x1 convolution"
-        " and followed by a 3x3 residual convolution, and a fifth for the stem's stride of 2. w is 0.5; the smaller "
-        "presets add soft Dice. A segmentation covers the whole box; slices farther from its middle than those "
-        "trained on are left to "
-        "what was learned there. " + OPEN_SLICES + OPEN_COMMON
+        " and followed by a 3x3 residual convolution, and a fifth for the stem's stride of 2. w is 0.5. A "
+        "segmentation covers the whole box; slices farther from its middle than those trained on are left to what was "
+        "learned there. " + OPEN_SLICES + OPEN_COMMON
     )
     UNREAD = frozenset()
     NAMED = "CHMFL + ResNet{}"
 
     def _build(self):
-        from CHMFLPredictorLib.network.presets import PRESETS
-
         from ..networks.resnets import CHMFLResNet2D
 
-        return CHMFLResNet2D(self.DEPTH, PRESETS[self.settings.preset].network, self.width)
+        return CHMFLResNet2D(self.DEPTH, self.preset.network, self.width)
 
     def segment(self, case: Case) -> np.ndarray:
         """The tumor in every slice of the box, uint8 (X, Y, Z)."""
@@ -115,6 +119,10 @@ class CHMFLResNet(ResNetPETCT):
         parts = [self._sliced(view, np.arange(start, min(depth, start + SLICES_AT_ONCE)))[0] for start in starts]
         found = np.concatenate([outputs(self.network, part)[1] for part in parts])
         return (found.transpose(1, 2, 0) & view[2]).astype(np.uint8)
+
+
+def _gentle(rate: float) -> float:
+    return min(rate, max(rate / 10, PAPER_RATE))
 
 
 def _row(base: type[ResNetPETCT], depth: int, pretrained: bool) -> type[ResNetPETCT]:

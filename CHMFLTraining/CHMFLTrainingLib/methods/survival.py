@@ -15,8 +15,9 @@ from ..features.radiomics import measured
 from ..networks.cox_head import CoxHead
 from ..statistics.survival import CoxModel, fit_cox, kaplan_meier, median_follow_up
 from .base import Method
+from .chmfl_staged import ChmflStaged
 from .hybrids import load_arrays, save_arrays
-from .network_method import PENG, NetworkMethod, NetworkOptions
+from .network_method import PENG, NetworkOptions
 from .options import Options, numeric
 from .simple import log_or_nan
 
@@ -130,7 +131,7 @@ class CoxVolumeSuvMax(CoxMethod):
         return {f"log_{name}": log_or_nan(values[f"measured_{name}"]) for name in ("volume_ml", "suv_max")}
 
 
-class ChmflCox(NetworkMethod):
+class ChmflCox(ChmflStaged):
     """CHMFL trained to segment, then Cox's model on the features of all its levels. Needs the columns time and event;
     the risk is the probability of the event by ``horizon`` (:class:`CoxMethod`).
     """
@@ -147,7 +148,7 @@ class ChmflCox(NetworkMethod):
         "slope are fitted to scores of patients whom a head did not see."
     )
     Options = CoxNetworkOptions
-    UNREAD = frozenset({"w", "inner_folds"})
+    UNREAD = frozenset({"w"})
 
     relevance = Method.relevance  # the maps are of the binary head, whose word this is not
 
@@ -157,13 +158,10 @@ class ChmflCox(NetworkMethod):
         self.horizon, self._outcome = 0.0, {}
 
     def training_config(self):
-        """The preset's, in two stages."""
-        from ..training.head import HeadConfig
-
+        """The staged row's."""
         config = super().training_config()
         # the binary head of this stage is not used: one weight decay will do
-        head = replace(config.head or HeadConfig(), decays=(100.0,))
-        return replace(config, head=head)
+        return replace(config, head=replace(config.head, decays=(100.0,)))
 
     def fit(self, cases, folder: Path, on_progress=None) -> None:
         """Train the network, or go on from its checkpoint, then the head (seconds).
@@ -201,7 +199,7 @@ class ChmflCox(NetworkMethod):
         self.head, self.horizon = CoxHead.from_arrays(load_arrays(Path(folder) / HEAD_FILE)), float(state["horizon"])
         super().restore(state, folder)
 
-    def _calibrate(self, training, crops, folder, progress):
+    def _calibrate(self, training, crops):
         """Fit the head to what the network's own head was to learn from; there is nothing else to calibrate."""
         views, stage = training.config.head.views, training.head_stage
         patients = [crop.patient_id for crop in training.crops + training.validation]

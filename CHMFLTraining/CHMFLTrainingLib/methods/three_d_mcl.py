@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..training.recipes import Plan
 from .hybrids import HybridMethod, box_view
 
 
@@ -27,23 +26,18 @@ class ThreeDMCL(HybridMethod):
         "its own, and the two vectors meet in a fully connected layer: 'iteratively' is read as training all of it "
         "together, step by step. Cross-entropy and Adam as in section II.E; the threshold is 0.5."
     )
-    UNREAD = frozenset({"voxel_mm"})  # its branches halve the box four times: few sizes would do
     NEEDS = frozenset({"pet", "ct", "mask"})
     FEATURES = True
-    PLANS = {
-        "paper": Plan(epochs=200, batch_size=1, width=16),
-        "compact": Plan(epochs=40, batch_size=4, learning_rate=5e-4, weight_decay=0.1, width=8),
-        "smoke": Plan(epochs=2, batch_size=4, learning_rate=2e-3, weight_decay=0.1, width=4),
-    }
+    WIDTHS = {"paper": 16, "paper_k3": 16, "compact": 8, "smoke": 4}
 
     def _build(self):
         from CHMFLPredictorLib.network.chmfl import NetworkConfig
 
         from ..networks.hybrid import CollaborativeNetwork
 
-        channels = tuple(self.plan.width * factor for factor in (1, 2, 4, 8, 16))
+        channels = tuple(self.recipe.width * factor for factor in (1, 2, 4, 8, 16))
         config = NetworkConfig(self.preprocessing.size_voxels, channels=channels)
-        hidden = (256, 256, 64) if self.settings.preset == "paper" else (32, 32, 16)
+        hidden = (256, 256, 64) if self.settings.preset.startswith("paper") else (32, 32, 16)
         return CollaborativeNetwork(config, len(self.scaling.names), hidden)
 
     def _prepared(self, case, features: np.ndarray):

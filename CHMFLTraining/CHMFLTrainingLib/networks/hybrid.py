@@ -4,10 +4,12 @@ give logits of no event and event (N, 2).
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from CHMFLPredictorLib.network.chmfl import Encoder, NetworkConfig
 from torch import nn
-from torch.nn import functional
+
+HIDDEN = 256  # of MOR's first fully connected layer
 
 
 class SliceNetwork(nn.Module):
@@ -33,31 +35,40 @@ class SliceNetwork(nn.Module):
 
 
 class VolumeNetwork(nn.Module):
-    """The 3D CNN of MOR + 3D CNNs: twelve convolutions (3x3x3, batch normalization, ReLU) with two poolings between
-    them, then two fully connected layers. PET and CT are the channels of one input.
+    """The 3D CNN of MOR + 3D CNNs: five, three and four convolutions with a pooling between, each followed by batch
+    normalization, ReLU and dropout; what is left of the box is flattened before two fully connected layers. PET and CT
+    are the channels of one input.
 
-    :param widths: channels before the first, the second and after the second pooling.
-    :param reduce: the box is averaged over cubes of so many voxels a side before the first convolution.
+    The convolutions of the first two groups but the last take no padding, so that the box shrinks.
+
+    :param size: voxels of the box (X, Y, Z). :param width: channels of all but the last convolution, which has half.
     """
 
-    def __init__(self, widths: tuple[int, int, int], reduce: int, hidden: int, channels: int = 2):
+    def __init__(self, size: tuple[int, int, int], width: int = 64, channels: int = 2):
         super().__init__()
-        self.reduce, layers, below = reduce, [], channels
-        for number, width in enumerate(widths):
-            layers += [nn.MaxPool3d(2)] if number else []
-            for _ in range(4):
-                layers += [nn.Conv3d(below, width, 3, padding=1), nn.BatchNorm3d(width), nn.ReLU(inplace=True)]
-                below = width
+        kernels = [5, 3, 3, 3, 3, "pool", 3, 2, (3, 3, 3), "pool", (3, 3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)]
+        layers, below, sides = [], channels, np.array(size)
+        for number, kernel in enumerate(kernels):
+            if kernel == "pool":  # the first by 2, the second over 3 in steps of 2
+                window = 2 if number == 5 else 3
+                layers.append(nn.MaxPool3d(window, stride=2))
+                sides = (sides - window) // 2 + 1
+                continue
+            padded, last = isinstance(kernel, tuple), number == len(kernels) - 1
+            above = width // 2 if last else width
+            layers += _convolution(below, above, kernel, padded)
+            below, sides = above, sides - (0 if padded else kernel - 1)
         self.blocks = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            nn.Linear(2 * below, hidden), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(hidden, 2)
-        )
+        self.classifier = nn.Sequential(nn.Linear(below * int(sides.prod()), HIDDEN), nn.Linear(HIDDEN, 2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits from the largest and the mean value of every feature map."""
-        if self.reduce > 1:
-            x = functional.avg_pool3d(x, self.reduce)
-        return self.classifier(_pooled(self.blocks(x)))
+        """Logits (N, 2) of a volume (N, channels, X, Y, Z)."""
+        return self.classifier(self.blocks(x).flatten(1))
+
+
+def _convolution(below: int, above: int, kernel: int | tuple[int, ...], padded: bool) -> list[nn.Module]:
+    layer = nn.Conv3d(below, above, kernel, padding="same" if padded else 0)
+    return [layer, nn.BatchNorm3d(above), nn.ReLU(inplace=True), nn.Dropout(0.05)]
 
 
 class CollaborativeNetwork(nn.Module):

@@ -11,6 +11,7 @@ import numpy as np
 from CHMFLPredictorLib.errors import ChmflError
 
 from ..methods import registry
+from ..methods.chmfl import PAPER_WEIGHT
 from ..run.explanations import FEATURES_FILE, RELEVANCE_FILE
 from ..run.run import Job
 from . import figures, images
@@ -118,6 +119,10 @@ def _calibration(data: RunData):
 
 def _sweep(data: RunData):
     points = {method.method.W: method.summary for method in data.finished if method.group == "Figure 5"}
+    own = data.named("CHMFL")  # the point at the paper's weight
+    if points and own is not None:
+        points[data.run.settings(Job(own.name, 0, 0), "cpu").options.get("w", PAPER_WEIGHT)] = own.summary
+    points = dict(sorted(points.items()))
     if len(points) > 1:
         text = "CHMFL at other weights w of the segmentation loss (Eq. 1, Fig. 5); the band is the AUC's 95 % interval."
         yield _keep(data, figures.sweep_figure(points), "w_sweep", text, "learning")
@@ -163,7 +168,7 @@ def _segmentations(data: RunData):
     first = next((m for m in chosen if m.name in data.references), chosen[0] if chosen else None)
     if first is None:
         return
-    order = sorted(first.overlaps, key=lambda name: first.overlaps[name]["dice"])
+    order = sorted(first.overlaps, key=lambda name: first.overlaps[name].metrics()["dice"])
     names = list(dict.fromkeys([order[len(order) // 2], order[0]]))[:MOST_PATIENTS]
     shown = {name: {} for name in names}
     for method in chosen:
@@ -182,7 +187,7 @@ def _overlay(data: RunData, name: str, found: dict) -> images.Patient:
     _, truth, crop = next(iter(found.values()))
     masks = {method: mask for method, (mask, other, _) in found.items() if other.shape == truth.shape}
     overlaps = {method.name: method.overlaps for method in data.methods}
-    dice = {method: overlaps[method][name]["dice"] for method in masks}
+    dice = {method: overlaps[method][name].metrics()["dice"] for method in masks}
     pet, ct = (images.without_margin(volume, truth.shape) for volume in (crop.suv, crop.hu))
     return images.overlay_patient(name, pet, ct, truth, masks, dice)
 

@@ -122,7 +122,7 @@ def _option_words(method: str, options: dict) -> str:
 
 def _problems(data: RunData) -> list[dict]:
     """What is not finished, failed or could not be read; nothing is left out silently."""
-    found = []
+    found = [{"method": name, "text": f"Left out. {why}"} for name, why in data.run.plan.left_out.items()]
     for method in data.methods:
         missing = {state: count for state, count in method.states.items() if state != "finished"}
         if missing:

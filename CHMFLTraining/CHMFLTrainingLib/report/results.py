@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import operator
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from CHMFLPredictorLib.errors import ChmflError
 from ..run.explanations import RELEVANCE_FILE, SEGMENTATIONS_FILE, box_of
 from ..run.run import Comparison, Job
 from ..statistics.metrics import OutOfFold, compare, out_of_fold, summarize
-from ..statistics.segmentation import SEGMENTATION_METRICS, segmentation_metrics
+from ..statistics.segmentation import SEGMENTATION_METRICS, VoxelCounts, voxel_counts
 from ..statistics.survival import survival_metrics
 from .tables import Row
 
@@ -30,7 +32,7 @@ class MethodResult:
     :ivar states: state to number of jobs, see :meth:`..run.results.RunFolder.state`.
     :ivar errors: (job, what :meth:`..run.results.RunFolder.error` gives) of each failed job.
     :ivar histories: fold's name to the rows of history.csv, first repeat.
-    :ivar overlaps: patient to the five segmentation metrics, first repeat.
+    :ivar overlaps: patient to the voxels by found and true, first repeat.
     :ivar survival: of :func:`..statistics.survival.survival_metrics`, first repeat, where the cohort has times;
         else empty.
     """
@@ -43,19 +45,23 @@ class MethodResult:
     states: dict[str, int] = field(default_factory=dict)
     errors: list[tuple[str, dict]] = field(default_factory=list)
     histories: dict[str, list[dict]] = field(default_factory=dict)
-    overlaps: dict[str, dict] = field(default_factory=dict)
+    overlaps: dict[str, VoxelCounts] = field(default_factory=dict)
     survival: dict = field(default_factory=dict)
     against: dict[str, dict] = field(default_factory=dict)
     problem: str = ""
 
     @property
     def segmentation(self) -> dict:
-        """Mean of each segmentation metric over patients, and their number; empty where there is none."""
+        """Mean of each segmentation metric over patients, their number, and the metrics ``pooled`` over all voxels;
+        empty where there is none.
+        """
         if not self.overlaps:
             return {}
-        table = np.array([[one[name] for name in SEGMENTATION_METRICS] for one in self.overlaps.values()])
+        each = [counts.metrics() for counts in self.overlaps.values()]
+        table = np.array([[one[name] for name in SEGMENTATION_METRICS] for one in each])
         means = [float(column[np.isfinite(column)].mean()) if np.isfinite(column).any() else None for column in table.T]
-        return {**dict(zip(SEGMENTATION_METRICS, means, strict=True)), "patients": len(self.overlaps)}
+        pooled = functools.reduce(operator.add, self.overlaps.values()).metrics()
+        return {**dict(zip(SEGMENTATION_METRICS, means, strict=True)), "patients": len(each), "pooled": pooled}
 
     def row(self) -> Row:
         """The method as the tables take it."""
@@ -158,7 +164,7 @@ def _read_overlaps(run: Comparison, result: MethodResult) -> None:
     """
     try:
         for case, found, truth, inside, _ in segmented(run, result.name):
-            result.overlaps[case.patient_id] = segmentation_metrics(found, truth, inside)
+            result.overlaps[case.patient_id] = voxel_counts(found, truth, inside)
     except (ChmflError, OSError) as error:
         result.overlaps, result.problem = {}, f"Segmentations could not be compared with the masks: {error}"
 
@@ -190,7 +196,7 @@ def left_by(run: Comparison, name: str, file: str) -> dict[str, Job]:
 
 def _boxed(run: Comparison, name: str, file: str, wanted: list[str] | None):
     """Yield (case, array of the file, truth, inside, crop) where the patient has a mask and the array fits its box."""
-    from ..cohort.crops import center_crop
+    from ..cohort.crops import box_of_crop
 
     found = {one: job for one, job in left_by(run, name, file).items() if wanted is None or one in wanted}
     for job in dict.fromkeys(found.values()):
@@ -200,7 +206,7 @@ def _boxed(run: Comparison, name: str, file: str, wanted: list[str] | None):
             if case.paths.mask is None:
                 continue
             crop = case.crop(preprocessing)
-            _, truth, inside = center_crop(crop, preprocessing)
+            _, _, truth, inside = box_of_crop(crop)
             if arrays[case.patient_id].shape == truth.shape:
                 yield case, arrays[case.patient_id], truth, inside, crop
 

@@ -10,9 +10,10 @@ POWER_80 = 0.8416212335729143  # normal quantile: the chance to find a differenc
 TYPICAL_AUC = 0.8
 
 _STATISTICS = """
-Accuracy, sensitivity, specificity, precision, F1 | Shares of patients called rightly at the method's threshold, which
-was fitted inside the training patients. A metric that a fold leaves undefined (precision where nobody is called
-positive, sensitivity without events) is left out of the mean of folds.
+Accuracy, sensitivity, specificity, precision, F1 | Shares of patients who are classified correctly at the method's
+threshold: 0.5, and for the logistic regressions the share of events among their training patients. A metric that a fold
+leaves undefined (precision where nobody is called positive, sensitivity without events) is left out of the mean of
+folds.
 
 AUC | The chance that a patient with the event got a higher risk than one without; 0.5 is guessing. A fold with one
 outcome has no AUC.
@@ -36,6 +37,10 @@ expected to look different.
 
 t-test | The paper's unpaired Student's t-test of fold values. It ignores that both methods saw the same patients and
 takes folds for independent; it is here for comparison with the paper's stars only.
+
+One curve | Every method judged alike: one logistic curve (Platt) of its out-of-fold log-odds, fitted to the other
+folds' patients and applied to this fold's, without training anything again; threshold 0.5. The curve's patients were
+judged by networks that had learned from this fold's, so it is not fully independent of them.
 
 Brier score | Mean squared difference of risk and outcome. A constant risk at the share of events has 0.25 where half
 the patients have the event; lower is better.

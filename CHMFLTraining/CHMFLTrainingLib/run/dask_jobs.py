@@ -32,7 +32,8 @@ from .run import Comparison, Job
 if TYPE_CHECKING:
     from .owner import RunOwner
 
-MEMORY_GB = {"paper": 8, "compact": 2, "smoke": 1}  # of one job, about: what the number of jobs at once is bounded by
+# of one job, about: what the number of jobs at once is bounded by
+MEMORY_GB = {"paper": 8, "paper_k3": 8, "compact": 2, "smoke": 1}
 PATIENTS_A_WORKER = 8  # starting a process takes about as long as preparing so many
 PREPARING_SHARE = 0.1  # of the fraction that is said; how a bar moves, no measurement
 _WAIT_S = 1.0

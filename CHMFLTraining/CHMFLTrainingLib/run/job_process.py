@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import random
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,17 @@ def log_into(path: Path):
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
+
+
+def processor() -> str:
+    """The processor by its name, on which the last bits of sums depend."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()
 
 
 def software() -> dict[str, str]:

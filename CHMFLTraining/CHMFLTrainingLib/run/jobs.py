@@ -23,7 +23,7 @@ from CHMFLPredictorLib.failures import as_known
 from CHMFLPredictorLib.files import write_csv, write_json
 
 from .explanations import SEGMENTATIONS_FILE, box_of, write_arrays, write_explanations
-from .job_process import choose_device, limited_threads, log_into, seed_everything, software
+from .job_process import choose_device, limited_threads, log_into, processor, seed_everything, software
 from .job_progress import JobProgress
 from .run import COLUMNS, Comparison, Job
 
@@ -153,8 +153,8 @@ def _work(run: Comparison, job: Job, folder: Path, progress: JobProgress, slot: 
             write_explanations(method, known, new, folder, progress.check)
     _save_model(method, folder)
     about = {"seed": settings.seed, "device": settings.device, "threads": settings.threads}
-    about |= {"preset": settings.preset, "options": settings.options}
-    about |= {"seconds": round(time.monotonic() - started, 2), "software": software()}
+    about |= {"precision": settings.precision, "preset": settings.preset, "options": settings.options}
+    about |= {"seconds": round(time.monotonic() - started, 2), "processor": processor(), "software": software()}
     write_json(folder / "job.json", about)
     rows = [
         [case.patient_id, job.repeat, job.fold, case.label, repr(risk), repr(float(method.threshold)), overlap]
@@ -175,7 +175,7 @@ def _overlaps(method: Method, cases: list[Case], folder: Path) -> list:
     """Dice of each case that the method segments and that has a mask, else "". The segmentations themselves go into
     ``segmentations.npz`` (patient to uint8, X Y Z of the method's box), for the report.
     """
-    from ..cohort.crops import center_crop
+    from ..cohort.crops import box_of_crop
     from ..statistics.segmentation import dice
 
     overlaps, masks = [], {}
@@ -186,7 +186,7 @@ def _overlaps(method: Method, cases: list[Case], folder: Path) -> list:
         if found is None or case.paths.mask is None or preprocessing is None:
             overlaps.append("")
             continue
-        _, truth, inside = center_crop(case.crop(preprocessing), preprocessing)
+        _, _, truth, inside = box_of_crop(case.crop(preprocessing))
         overlaps.append(round(dice((np.asarray(found) > 0) & inside, truth), 4))
     if masks:
         write_arrays(folder / SEGMENTATIONS_FILE, masks)

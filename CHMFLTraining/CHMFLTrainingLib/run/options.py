@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from ..methods.base import Method
 
 OF_ALL = "*"
-OF_EVERY_METHOD = frozenset({"preset", "relevance_patients"})  # read by the run, not by the method
+OF_EVERY_METHOD = frozenset({"relevance_patients"})  # read by the run, not by the method
+MOVED = {
+    "preset": "All rows of a run have the run's preset: give --preset, or start another run.",
+    "inner_folds": "The report calibrates all rows alike, by the other folds' out-of-fold log-odds.",
+}
 
 
 def check_options(options: dict[str, dict], methods: list[type[Method]]) -> None:
@@ -33,6 +37,7 @@ def check_options(options: dict[str, dict], methods: list[type[Method]]) -> None
             text = f"{who} has {'the options' if len(unknown) > 1 else 'an option'} {', '.join(unknown)}."
             if name != OF_ALL:
                 text = text.replace(" has ", " does not have ", 1)
+            text += "".join(f" {MOVED[one]}" for one in unknown if one in MOVED)
             raise BadInput("option_unknown", text, f"There are: {', '.join(sorted(read[name]))}.")
 
 

@@ -9,7 +9,7 @@ and is never computed again.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..methods.base import Method
     from ..training.settings import Settings
 
-KIND, SCHEMA_VERSION = "comparison", 1
+KIND, SCHEMA_VERSION = "comparison", 2
 DRAWN_FOLDS = 6  # the paper's
 MOST = 1000  # repeats, and folds of one: the seed of a job has three digits for each
 COLUMNS = ["patient_id", "repeat", "fold", "label", "risk", "threshold", "dice"]
@@ -40,7 +40,9 @@ class Plan:
     :param methods: the rows' names, in the order in which they are trained.
     :param device: "auto", "cpu", "cuda" or "cuda:n"; "auto" is decided where a job runs.
     :param threads: CPU threads of one job. Fixed for the run, since the last bits of a sum depend on it.
+    :param precision: as in :class:`..training.settings.Settings`: one for all rows.
     :param options: method's name (or "*" for all) to that method's options.
+    :param left_out: rows that were asked for and cannot be part of this table, with the reason.
     :param methods_folder: further methods, one file each, besides the installed ones.
     """
 
@@ -50,8 +52,10 @@ class Plan:
     seed: int = 0
     device: str = "auto"
     threads: int = 1
+    precision: str = "auto"
     options: dict = field(default_factory=dict)
     methods_folder: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class Comparison(RunFolder):
@@ -78,8 +82,8 @@ class Comparison(RunFolder):
         """Make the run's folder and open it.
 
         :param folds: CSV of folds; None draws six a repeat, with equal shares of both outcomes.
-        :raises BadInput: run_exists, repeats_unusable, preset_unknown, option_unknown, and what is wrong with cohort or
-            folds.
+        :raises BadInput: run_exists, repeats_unusable, preset_unknown, option_unknown, methods_left_out, and what is
+            wrong with cohort or folds.
         """
         from ..training.settings import Settings
 
@@ -87,7 +91,8 @@ class Comparison(RunFolder):
         if (folder / "config.json").exists():
             hint = "Add --resume to go on with it, or choose another folder."
             raise BadInput("run_exists", f"There is a run in {folder} already.", hint)
-        Settings(preset=plan.preset)
+        Settings(preset=plan.preset, precision=plan.precision)
+        plan = without_unfit(plan)
         _check_options(plan.methods, plan.options, plan.methods_folder)
         _check_repeats(plan.repeats)
         patients = read_cohort(cohort)
@@ -102,18 +107,22 @@ class Comparison(RunFolder):
         """The same run with more methods or repeats; those that it has stay.
 
         :param options: of the methods that come in new; those that the run has keep theirs.
-        :raises BadInput: repeats_unusable, folds_repeat, run_differs, option_unknown.
+        :raises BadInput: repeats_unusable, folds_repeat, run_differs, option_unknown, methods_left_out.
         """
-        more = [name for name in methods if name not in self.plan.methods]
+        told = Plan(**{**self.config["plan"], "methods": methods, "options": {**self.plan.options, **(options or {})}})
+        chosen = without_unfit(told) if methods else told
+        more = [name for name in chosen.methods if name not in self.plan.methods]
+        left_out = {**self.plan.left_out, **chosen.left_out}
         options = self.plan.options | options_of_new(options or {}, more, self.plan.options, self.folder)
         most = max(self.plan.repeats, repeats or 0)
-        if not more and most == self.plan.repeats:
+        if not more and most == self.plan.repeats and left_out == self.plan.left_out:
             return self
         _check_options([*self.plan.methods, *more], options, self.plan.methods_folder)
         _check_repeats(most)
         for repeat in range(self.plan.repeats, most):
             read_folds(self.folder / "folds.csv", repeat, list(self.patients.values()))
         plan = {**self.config["plan"], "methods": [*self.plan.methods, *more], "repeats": most, "options": options}
+        plan["left_out"] = left_out
         write_json(self.folder / "config.json", {**self.config, "plan": plan})
         return Comparison(self.folder)
 
@@ -152,16 +161,13 @@ class Comparison(RunFolder):
 
     def settings(self, job: Job, device: str) -> Settings:
         """A job's settings. Its seed follows from the run's seed, repeat and fold, whichever worker runs it, and when;
-        every method gets the same, so that those who split or shuffle patients do it alike. The option ``preset`` of a
-        method stands above the run's: the rows of one table may be what a machine can afford, each by itself.
+        every method gets the same, so that those who split or shuffle patients do it alike.
         """
         from ..training.settings import Settings
 
-        plan = self.plan
-        options = plan.options.get(OF_ALL, {}) | plan.options.get(job.method, {})
-        preset = options.pop("preset", plan.preset)
+        plan, options = self.plan, _options_of(self.plan, job.method)
         seed = (plan.seed * MOST + job.repeat) * MOST + job.fold
-        return Settings(preset, seed, device, plan.threads, options)
+        return Settings(plan.preset, seed, device, plan.threads, plan.precision, options)
 
     def summarize(self) -> dict:
         """Write ``summary.json`` and the out-of-fold predictions of all finished jobs, ``tables/out_of_fold.csv``."""
@@ -194,6 +200,30 @@ def find_methods(names: str, folder: str | None) -> list[type[Method]]:
             raise BadInput("methods_folder", f"There is no folder {folder} with methods.", "Correct --methods-folder.")
         methods.__path__.append(folder)
     return find(names)
+
+
+def without_unfit(plan: Plan) -> Plan:
+    """The plan without the rows that cannot be part of its table, which stand in ``left_out`` with the reason.
+
+    :raises BadInput: methods_left_out, where no row is left.
+    """
+    from ..training.settings import Settings
+
+    reasons = {}
+    for name in plan.methods:
+        settings = Settings(plan.preset, options=_options_of(plan, name))
+        reason = find_methods(name, plan.methods_folder)[0](settings).left_out
+        if reason is not None:
+            reasons[name] = reason
+    kept = [name for name in plan.methods if name not in reasons]
+    if not kept:
+        text = " ".join(f"{name} is left out. {reason}" for name, reason in reasons.items())
+        raise BadInput("methods_left_out", text, "Take a larger preset, or the option box_voxels for all rows.")
+    return replace(plan, methods=kept, left_out={**plan.left_out, **reasons})
+
+
+def _options_of(plan: Plan, method: str) -> dict:
+    return plan.options.get(OF_ALL, {}) | plan.options.get(method, {})
 
 
 def _check_options(methods: list[str], options: dict, folder: str | None) -> None:
@@ -237,6 +267,10 @@ def _read_config(folder: Path) -> dict:
     if not isinstance(config, dict) or config.get("kind") != KIND:
         text = f"The run in {folder} is not one of `compare`."
         raise BadInput("run_other_kind", text, "Train it anew: `compare --methods CHMFL` gives the same network.")
+    if config.get("schema_version") == 1:
+        text = f"The run in {folder} was made by version 0.1, whose presets were other networks under the same names."
+        hint = "Its report.html stays readable. Start a new run in another folder; --cohort and --folds take its files."
+        raise BadInput("run_old", text, hint)
     if config.get("schema_version") != SCHEMA_VERSION:
         raise _damaged(path, ValueError(f"schema_version is {config.get('schema_version')!r}, not {SCHEMA_VERSION}"))
     return config

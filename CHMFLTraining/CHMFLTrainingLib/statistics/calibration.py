@@ -12,6 +12,7 @@ from .auc import NORMAL_975
 
 BINS = 5  # of about ten patients each in the paper's cohort; more would show noise only
 EDGE = 1e-6  # risks of 0 and 1 have no log-odds
+LEAST_SLOPE = 0.05  # of Platt's curve
 SEPARATED = 50.0  # a slope that grew beyond this has no maximum: the risks separate the labels
 
 
@@ -104,6 +105,39 @@ def cross_fitted(label: ArrayLike, features: ArrayLike, fold: ArrayLike, inverse
         slope, intercept = fit_logistic(features[~test], label[~test], ridge)
         risk[test] = sigmoid(features[test] @ slope + intercept)
     return risk
+
+
+def fit_platt(log_odds: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of ``risk = sigmoid(slope * log_odds + intercept)``.
+
+    The slope is at least ``LEAST_SLOPE``: with 40 patients it can come out negative by chance, and a calibration may
+    temper what the network says but not turn it round.
+    """
+    slope, intercept = fit_logistic(log_odds, labels)
+    if slope >= LEAST_SLOPE:
+        return slope, intercept
+    share = float(np.mean(labels))
+    return LEAST_SLOPE, float(np.log(share / (1 - share)) - LEAST_SLOPE * np.mean(log_odds))
+
+
+def platt_across_folds(label: ArrayLike, risk: ArrayLike, fold: ArrayLike) -> np.ndarray:
+    """Risks after one logistic curve of the *other* folds' out-of-fold log-odds (n,): how every method is calibrated
+    alike, without training anything again. Platt JC. Advances in large margin classifiers 1999:61-74.
+
+    The curve of a fold is fitted to patients outside it, each judged by a network that did not see the patient; those
+    networks saw this fold's patients, so the curve is not fully independent of them.
+
+    :param label: 0 or 1 (n,). :param risk: 0 to 1, out of fold (n,). :param fold: of each patient (n,).
+    """
+    label, fold = np.asarray(label), np.asarray(fold)
+    risk = np.asarray(risk, dtype=float).clip(EDGE, 1 - EDGE)
+    log_odds, found = np.log(risk / (1 - risk)), np.full(risk.shape, np.nan)
+    for number in np.unique(fold):
+        own = fold == number
+        if np.unique(label[~own]).size == 2:
+            slope, intercept = fit_platt(log_odds[~own], label[~own])
+            found[own] = sigmoid(slope * log_odds[own] + intercept)
+    return found
 
 
 def net_benefit(label: ArrayLike, positive: ArrayLike, threshold: float) -> float:

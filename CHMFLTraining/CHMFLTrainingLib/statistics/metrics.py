@@ -16,7 +16,7 @@ from CHMFLPredictorLib.errors import BadInput
 from numpy.typing import ArrayLike
 
 from .auc import AucComparison, auc, delong_test, ordered_pairs, standard_error
-from .calibration import brier, calibration_line
+from .calibration import brier, calibration_line, platt_across_folds
 
 METRICS = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auc")
 RESAMPLES = 2000
@@ -207,9 +207,22 @@ def summarize(found: OutOfFold, resamples: int = RESAMPLES, seed: int = 0) -> di
         "confusion": confusion(found.label, found.positive[0]),
         "brier": float(np.mean([brier(found.label, risk) for risk in found.risk])),
         "calibration": {name: _mean([getattr(line, name) for line in lines]) for name in asdict(lines[0])},
+        "platt": _one_curve(found),
         "dice": _mean(overlap),
     }
     return _plain(summary)
+
+
+def _one_curve(found: OutOfFold) -> dict[str, float]:
+    """Brier score and pooled accuracy at a threshold of 0.5 after Platt's curve across folds, means over the repeats.
+    Its AUC is each fold's own, and is not given: a curve cannot change the order within a fold.
+    """
+    scores, right = [], []
+    for risk, fold in zip(found.risk, found.fold, strict=True):
+        curved = platt_across_folds(found.label, risk, fold)
+        scores.append(brier(found.label, curved))
+        right.append(float(np.mean((curved >= 0.5) == (found.label == 1))) if np.isfinite(curved).all() else np.nan)
+    return {"brier": _mean(scores), "accuracy": _mean(right)}
 
 
 def compare(a: OutOfFold, b: OutOfFold) -> dict[str, Any]:

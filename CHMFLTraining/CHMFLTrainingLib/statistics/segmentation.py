@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -15,16 +17,45 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
     return 2 * int((a & b).sum()) / total if total else 1.0
 
 
-def segmentation_metrics(predicted: ArrayLike, truth: ArrayLike, inside: ArrayLike | None = None) -> dict[str, float]:
-    """Voxel counts of one patient turned into Dice, Jaccard, accuracy, sensitivity and specificity, each 0 to 1.
+@dataclass(frozen=True)
+class VoxelCounts:
+    """Voxels of one patient, or of several together, by what was found and what is true.
+
+    :ivar both: found and true. :ivar found: found only. :ivar true: true only. :ivar neither: the rest.
+    """
+
+    both: int
+    found: int
+    true: int
+    neither: int
+
+    def __add__(self, other: VoxelCounts) -> VoxelCounts:
+        """The voxels of both, as of one large patient."""
+        mine, theirs = vars(self), vars(other)
+        return VoxelCounts(**{name: mine[name] + theirs[name] for name in mine})
+
+    def metrics(self) -> dict[str, float]:
+        """Dice, Jaccard, accuracy, sensitivity and specificity; NaN where undefined (sensitivity of an empty truth);
+        Dice and Jaccard of two empty masks are 1.
+        """
+        wrong = self.found + self.true
+        return {
+            "dice": 2 * self.both / (2 * self.both + wrong) if self.both + wrong else 1.0,
+            "jaccard": self.both / (self.both + wrong) if self.both + wrong else 1.0,
+            "accuracy": _share(self.both + self.neither, self.both + wrong + self.neither),
+            "sensitivity": _share(self.both, self.both + self.true),
+            "specificity": _share(self.neither, self.neither + self.found),
+        }
+
+
+def voxel_counts(predicted: ArrayLike, truth: ArrayLike, inside: ArrayLike | None = None) -> VoxelCounts:
+    """Voxels of one patient, whose :meth:`VoxelCounts.metrics` are the paper's five, each 0 to 1.
 
     Accuracy and specificity depend on how much air and healthy body the box holds: two boxes cannot be compared by
     them (in the paper's, doing nothing has an accuracy near 0.98).
 
     :param predicted, truth: masks of one shape; above 0 is tumor.
     :param inside: voxels that count, e.g. those within the published crop; None for all.
-    :returns: NaN where a metric is undefined (sensitivity of an empty truth); Dice and Jaccard of two empty masks
-        are 1.
     :raises ValueError: where the shapes differ.
     """
     predicted, truth = np.asarray(predicted) > 0, np.asarray(truth) > 0
@@ -33,16 +64,8 @@ def segmentation_metrics(predicted: ArrayLike, truth: ArrayLike, inside: ArrayLi
     if inside is not None:
         keep = np.asarray(inside) > 0
         predicted, truth = predicted[keep], truth[keep]
-    both, either = int((predicted & truth).sum()), int((predicted | truth).sum())
-    tumor, count = int(truth.sum()), truth.size
-    neither = count - either
-    return {
-        "dice": dice(predicted, truth),
-        "jaccard": both / either if either else 1.0,
-        "accuracy": _share(both + neither, count),
-        "sensitivity": _share(both, tumor),
-        "specificity": _share(neither, count - tumor),
-    }
+    both, neither = int((predicted & truth).sum()), int((~predicted & ~truth).sum())
+    return VoxelCounts(both, int(predicted.sum()) - both, int(truth.sum()) - both, neither)
 
 
 def _share(part: int, whole: int) -> float:

@@ -18,12 +18,12 @@ from ..cohort.crops import MARGIN, Crop
 class Augmentation:
     """Limits of the random changes.
 
-    :param shift_voxels: the box's center lies off the tumor's by up to so many voxels along each axis, as an automatic
-        box does.
+    :param shift_mm: the box's center lies off the tumor's by up to so many mm along each axis, as an automatic box
+        does; a cached crop has room for :data:`MARGIN` voxels.
     :param turn_share: share of the views that are turned about the foot-head axis; the others need no interpolation.
     """
 
-    shift_voxels: int = 8
+    shift_mm: float = 16.0
     turn_degrees: float = 15.0
     turn_share: float = 0.3
     mirror: bool = True
@@ -50,7 +50,7 @@ def draw_change(settings: Preprocessing, limits: Augmentation, random: np.random
     """Draw the changes of a view of ``size`` voxels; None for the whole box."""
     size = settings.size_voxels if size is None else size
     room = [
-        min(limits.shift_voxels, MARGIN) + (box - side) // 2
+        min(round(limits.shift_mm / settings.voxel_mm), MARGIN) + (box - side) // 2
         for box, side in zip(settings.size_voxels, size, strict=True)
     ]
     shift = np.array([random.integers(-r, r + 1) for r in room])
@@ -65,10 +65,16 @@ def augment(crop: Crop, settings: Preprocessing, limits: Augmentation, random: n
 
     :param size: voxels of the view; None for the whole box. A smaller view lies anywhere in the box.
     """
+    suv, hu, mask, inside = changed(crop, settings, limits, random, size)
+    return normalize(suv, hu, settings), mask, inside
+
+
+def changed(crop: Crop, settings: Preprocessing, limits: Augmentation, random: np.random.Generator, size=None):
+    """:func:`augment` before the intensity steps: SUV and HU float32, mask uint8 and inside bool, (X, Y, Z) each."""
     change = draw_change(settings, limits, random, size)
     size = settings.size_voxels if size is None else size
     suv, hu, mask, inside = _turned(crop, size, change) if change.angle else _sliced(crop, size, change)
-    return normalize(suv * change.gain, hu + change.offset, settings), mask, inside
+    return suv * change.gain, hu + change.offset, mask, inside
 
 
 def place_of(shape, size, shift) -> tuple[slice, slice, slice]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from .augmentation import Augmentation
 from .head import HeadConfig
 from .losses import LossConfig
-from .recipes import Recipe
+from .recipes import RECIPES, SOFT_DICE, Recipe, recipe_of
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,4 @@ class TrainingConfig(Recipe):
         return cls(**{**values, **nested})
 
 
-_CPU = {"batch_size": 2, "learning_rate": 8e-3, "weight_decay": 1e-2, "cosine": True}
-TRAINING_PRESETS = {
-    "paper": TrainingConfig(),
-    # what a CPU can do in an hour: the segmentation on patches, then the head on its features
-    "compact": TrainingConfig(28, **_CPU, loss=LossConfig(dice=True), patch=(48, 48, 64), head=HeadConfig()),
-    "smoke": TrainingConfig(2, **_CPU, loss=LossConfig(dice=True, measurements=0.5)),
-}
+TRAINING_PRESETS = {name: recipe_of(TrainingConfig, name, loss=LossConfig(dice=SOFT_DICE[name])) for name in RECIPES}

@@ -71,11 +71,11 @@ class ConvNetTraining(Trainer):
         labels = self._tensor(self.labels[numbers])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits, segmentation = self.network(self._tensor(inputs))
-        targets = (labels, None, None, None)
+        targets = (labels, None, None)
         if segmentation is not None:
-            targets = (labels, None, self._tensor(tumor.astype(np.int64)), self._tensor(inside))
+            targets = (labels, self._tensor(tumor.astype(np.int64)), self._tensor(inside))
             segmentation = segmentation.float()
-        return total_loss((logits.float(), None, segmentation), targets, self.eq_1)
+        return total_loss((logits.float(), segmentation), targets, self.eq_1)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)

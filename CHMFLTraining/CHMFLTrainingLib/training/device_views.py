@@ -15,7 +15,7 @@ from ..cohort.crops import Crop
 from .augmentation import Augmentation, Change, draw_change, mixed_columns, place_of, turn_weights
 
 _EPSILON = 1e-6  # as in CHMFLPredictorLib.network.normalization
-_WINDOW, _FLOOR = 25, 0.1
+_FLOOR = 0.1
 
 
 class DeviceViews:
@@ -70,29 +70,29 @@ def _steps(values: torch.Tensor, steps: ChannelSteps) -> torch.Tensor:
         values = values.log1p()
     if steps.scale is not None:
         values = (values - steps.scale[0]) / steps.scale[1]
-    if steps.standardize:
+    if steps.standardize == "box":
         mean, deviation = values.mean(dtype=torch.float64), values.double().std(correction=0)
         values = (values - mean.float()) / deviation.clamp(min=_EPSILON).float()
-    return _without_drifts(values) if steps.luminosity_contrast else values
+    return _without_drifts(values, steps.contrast_window) if steps.luminosity_contrast else values
 
 
-def _without_drifts(values: torch.Tensor) -> torch.Tensor:
-    """``normalization.normalize_luminosity_and_contrast`` with its default settings."""
-    mean = _mean(values)
-    deviation = _mean((values - mean) ** 2).clamp(min=0).sqrt()
+def _without_drifts(values: torch.Tensor, window: int) -> torch.Tensor:
+    """``normalization.normalize_luminosity_and_contrast`` with its default settings but for the window."""
+    mean = _mean(values, window)
+    deviation = _mean((values - mean) ** 2, window).clamp(min=0).sqrt()
     background = ((values - mean).abs() <= deviation + _EPSILON).float()
-    share = _mean(background).clamp(min=_EPSILON)
-    luminosity = _mean(values * background) / share
-    contrast = (_mean((values - luminosity) ** 2 * background) / share).clamp(min=0).sqrt()
+    share = _mean(background, window).clamp(min=_EPSILON)
+    luminosity = _mean(values * background, window) / share
+    contrast = (_mean((values - luminosity) ** 2 * background, window) / share).clamp(min=0).sqrt()
     least = (_FLOOR * values.std(correction=0)).clamp(min=_EPSILON)
     return (values - luminosity) / torch.maximum(contrast, least)
 
 
-def _mean(values: torch.Tensor) -> torch.Tensor:
+def _mean(values: torch.Tensor, side: int) -> torch.Tensor:
     """Mean over a cube around each voxel; beyond the box the nearest voxel goes on. One axis after the other."""
-    half, result = _WINDOW // 2, values[None, None]
+    half, result = side // 2, values[None, None]
     for axis in range(3):
         sides, window = [0] * 6, [1, 1, 1]
-        sides[4 - 2 * axis : 6 - 2 * axis], window[axis] = [half, half], _WINDOW
+        sides[4 - 2 * axis : 6 - 2 * axis], window[axis] = [half, half], side
         result = functional.avg_pool3d(functional.pad(result, sides, mode="replicate"), window, stride=1)
     return result[0, 0]

@@ -32,7 +32,7 @@ class FoldTraining(Trainer):
     ``folder``.
 
     :param build: makes the network; it must offer what :class:`CHMFLPredictorLib.network.chmfl.CHMFL` does.
-    :param speed: how it runs; None for what is fast on the device.
+    :param speed: how it runs; None for what is fast on the device in the ``precision`` of :class:`.settings.Settings`.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class FoldTraining(Trainer):
         device="cpu",
         build: Callable = build_network,
         speed: Speed | None = None,
+        precision: str = "auto",
     ):
         if config.head is not None and not preset.network.constrained:
             raise ValueError("staged training learns its features from the segmentation: it needs a decoder")
@@ -52,7 +53,7 @@ class FoldTraining(Trainer):
         self.crops, self.validation = _held_back(crops, config.validation, config.seed)
         torch.manual_seed(config.seed * 1000 + fold)
         voxels = config.batch_size * math.prod(config.patch or preset.network.input_size)
-        self.speed = fastest(device, preset.network, voxels) if speed is None else speed
+        self.speed = fastest(device, preset.network, voxels, precision) if speed is None else speed
         network = prepared(build(preset.network), device, self.speed)
         optimizer = torch.optim.AdamW(_groups(network, config), lr=config.learning_rate, fused=self.speed.fused)
         # without the speed and the labels' type: a checkpoint goes on on another computer
@@ -91,10 +92,9 @@ class FoldTraining(Trainer):
         crops, (inputs, tumor, inside) = batch
         outputs = self._outputs(inputs)
         if self.config.head is not None:
-            return segmentation_loss(outputs[2], tumor, inside, self.config.loss.dice)
+            return segmentation_loss(outputs[1], tumor, inside, self.config.loss.dice)
         labels = torch.tensor([crop.label for crop in crops], device=self.device)
-        measured = torch.from_numpy(self._measurements(crops)).to(self.device)
-        return total_loss(outputs, (labels, measured, tumor, inside), self.config.loss)
+        return total_loss(outputs, (labels, tumor, inside), self.config.loss)
 
     @torch.no_grad()
     def validation_loss(self) -> float | None:
@@ -105,17 +105,17 @@ class FoldTraining(Trainer):
         return float(np.mean([float(self.loss(([crop], self.views.plain([crop])))) for crop in self.validation]))
 
     def _outputs(self, inputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """DM logits and measurements, None where the head has its own stage, and the segmentation's logits."""
-        bfloat16, network, head = self.speed.bfloat16, self.network, (None, None)
+        """DM logits, None where the head has its own stage, and the segmentation's logits."""
+        bfloat16, network, dm_logits = self.speed.bfloat16, self.network, None
         with autocast(self.device, bfloat16):
             features = network.encode(inputs)
         # before the decoder: the gradient of its many weights comes when the decoder's features are gone. In float32,
         # as in a prediction
         if self.config.head is None:
-            head = network.head([level.float() for level in features])
+            dm_logits = network.classify([level.float() for level in features])
         with autocast(self.device, bfloat16):
             segmentation = network.decode(features)
-        return (*head, None if segmentation is None else segmentation.float())
+        return dm_logits, None if segmentation is None else segmentation.float()
 
     def _measurements(self, crops: list[Crop]) -> np.ndarray:
         measured = np.stack([crop.measurements for crop in crops])

@@ -10,13 +10,10 @@ import copy
 
 import numpy as np
 import torch
-from CHMFLPredictorLib.model.calibration import fit_logistic
 from CHMFLPredictorLib.network.chmfl import dm_log_odds
 
 from .fold_training import HeadStage
 from .head import HeadConfig, fit_head
-
-LEAST_SLOPE = 0.05
 
 
 def inner_log_odds(stage: HeadStage, config: HeadConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,16 +46,3 @@ def inner_parts(labels: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
         return []
     folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(labels, labels)
     return [np.isin(np.arange(labels.size), members) for _, members in folds]
-
-
-def fit_platt(log_odds: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of ``risk = sigmoid(slope * log_odds + intercept)``.
-
-    The slope is at least ``LEAST_SLOPE``: with 40 patients it can come out negative by chance, and a calibration may
-    temper what the network says but not turn it round.
-    """
-    slope, intercept = fit_logistic(log_odds, labels)
-    if slope >= LEAST_SLOPE:
-        return slope, intercept
-    share = float(np.mean(labels))
-    return LEAST_SLOPE, float(np.log(share / (1 - share)) - LEAST_SLOPE * np.mean(log_odds))

@@ -14,27 +14,23 @@ class LossConfig:
 
     :param w: share of the segmentation in Eq. 1 (the paper's best: 0.5).
     :param dice: adds 1 - soft Dice to the segmentation's cross-entropy (not in the paper).
-    :param measurements: weight of the tumor measurements that the head must predict as well (not in the paper; 0:
-        none).
     """
 
     w: float = 0.5
     dice: bool = False
-    measurements: float = 0.0
 
 
 def total_loss(outputs, targets, config: LossConfig) -> torch.Tensor:
     """Eq. 1: (1 - w) * cross-entropy of DM + w * cross-entropy of the voxels, averaged over voxels (a sum would drown
     the DM term).
 
-    :param outputs: (DM logits (N, 2), measurements (N, M) or None, segmentation logits (N, 2, X, Y, Z) or None).
-    :param targets: (labels int64 (N,), measurements (N, M), tumor int64 (N, X, Y, Z), inside bool (N, X, Y, Z)).
+    :param outputs: (DM logits (N, 2), segmentation logits (N, 2, X, Y, Z) or None: then Eq. 1's first term alone, not
+        weighted).
+    :param targets: (labels int64 (N,), tumor int64 (N, X, Y, Z), inside bool (N, X, Y, Z)).
     """
-    dm_logits, measured, segmentation = outputs
-    labels, measurements, tumor, inside = targets
+    dm_logits, segmentation = outputs
+    labels, tumor, inside = targets
     head = functional.cross_entropy(dm_logits, labels)
-    if measured is not None and config.measurements:
-        head = head + config.measurements * functional.mse_loss(measured, measurements)
     if segmentation is None:
         return head
     return (1 - config.w) * head + config.w * segmentation_loss(segmentation, tumor, inside, config.dice)

@@ -1,12 +1,9 @@
-"""How the CNN classifiers and the hybrids are trained, by preset."""
+"""How networks are trained, by preset: one recipe for every row of a table, so that rows differ in what they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from CHMFLPredictorLib.network.preprocessing import Preprocessing
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,20 @@ class Recipe:
     patience: int = 0
 
 
+_PAPER = Recipe()
+# What a CPU's budget needs: fewer and larger steps
+_COMPACT = Recipe(40, batch_size=2, learning_rate=2e-3, weight_decay=1e-2, cosine=True)
+RECIPES = {
+    "paper": _PAPER,
+    "paper_k3": _PAPER,
+    "compact": _COMPACT,
+    "smoke": Recipe(2, batch_size=2, learning_rate=2e-3, weight_decay=1e-2, cosine=True),
+}
+# where the preset adds soft Dice to the segmentation's term of Eq. 1, and then in every row that segments
+SOFT_DICE = {"paper": False, "paper_k3": False, "compact": True, "smoke": True}
+Kind = TypeVar("Kind", bound=Recipe)
+
+
 @dataclass(frozen=True)
 class CnnRecipe(Recipe):
     """How a CNN classifier is trained, and how wide it is.
@@ -43,20 +54,6 @@ class CnnRecipe(Recipe):
     dice: bool = False
 
 
-_QUICK = {"weight_decay": 1e-2, "cosine": True, "dice": True, "batch_size": 4}
-PLAIN = {
-    "paper": CnnRecipe(),
-    "compact": CnnRecipe(60, learning_rate=1e-3, **_QUICK),
-    "smoke": CnnRecipe(3, learning_rate=3e-3, slices=5, **_QUICK),
-}
-# a ResNet's slice is many times the work of a plain CNN's
-RESNET = {
-    "paper": CnnRecipe(),
-    "compact": CnnRecipe(16, learning_rate=3e-4, **_QUICK),
-    "smoke": CnnRecipe(2, learning_rate=1e-3, slices=3, width=0.125, **_QUICK),
-}
-
-
 @dataclass(frozen=True)
 class Plan(Recipe):
     """How a hybrid's network is trained, and how wide it is.
@@ -67,7 +64,7 @@ class Plan(Recipe):
     width: int = 16
 
 
-def with_voxels(preprocessing: Preprocessing, voxel_mm: float) -> Preprocessing:
-    """The same box in voxels of another size."""
-    size = tuple(max(1, round(side / voxel_mm)) for side in preprocessing.size_mm)
-    return replace(preprocessing, voxel_mm=voxel_mm, size_voxels=size)
+def recipe_of(kind: type[Kind], preset: str, **values) -> Kind:
+    """The preset's recipe as another class of recipe, with the values that this one adds or changes."""
+    shared = {one.name: getattr(RECIPES[preset], one.name) for one in fields(Recipe)}
+    return kind(**{**shared, **values})

@@ -42,13 +42,14 @@ class Speed:
     recomputed: bool = False
 
 
-def fastest(device: torch.device, config: NetworkConfig, voxels: int) -> Speed:
+def fastest(device: torch.device, config: NetworkConfig, voxels: int, precision: str = "auto") -> Speed:
     """What is fast on a device. On a GPU bfloat16 (its tensor cores), boxes that stay there (no view waits for the
     processor or the bus) and a fused optimizer (one kernel instead of some for each weight).
 
     :param voxels: of a batch: they and the weights decide whether the decoder's features are kept.
+    :param precision: as in :class:`.settings.Settings`.
     """
-    gpu, bfloat16 = device.type == "cuda", has_fast_bfloat16(device)
+    gpu, bfloat16 = device.type == "cuda", in_bfloat16(device, precision)
     recomputed = config.constrained and kept_gigabytes(config, voxels, bfloat16) > LARGEST_GB
     return Speed(
         bfloat16=bfloat16,
@@ -61,16 +62,13 @@ def fastest(device: torch.device, config: NetworkConfig, voxels: int) -> Speed:
     )
 
 
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32: NVIDIA since Ampere, CPUs with AMX or AVX512-BF16.
-    Elsewhere bfloat16 is emulated, which is slower.
+def in_bfloat16(device: torch.device, precision: str = "auto") -> bool:
+    """Whether a training multiplies in bfloat16: where it is asked for, and by itself on NVIDIA's GPUs since Ampere.
+    Never by itself on a CPU, where it depends on the processor and was not measured to be faster.
     """
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    if device.type != "cpu":
-        return False
-    found = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+    if precision != "auto":
+        return precision == "bfloat16"
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def kept_gigabytes(config: NetworkConfig, voxels: int, bfloat16: bool) -> float:

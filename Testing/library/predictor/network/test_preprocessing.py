@@ -14,6 +14,7 @@ from CHMFLPredictorLib.network.preprocessing import (
     mask_to_grid,
     normalize,
     prepare,
+    standardized,
     to_reference,
 )
 from CHMFLPredictorLib.network.presets import PRESETS
@@ -153,8 +154,10 @@ def test_unknown_setting_is_refused():
         Preprocessing.from_dict({**Preprocessing().to_dict(), "sharpen": True})
 
 
-def test_paper_box_is_112_112_144_mm():
-    assert PRESETS["paper"].preprocessing.size_mm == (112, 112, 144)
+def test_the_papers_box_is_112_112_144_voxels_of_2_mm():
+    for name in ("paper", "paper_k3"):
+        assert PRESETS[name].preprocessing.size_voxels == PRESETS[name].network.input_size == (112, 112, 144)
+        assert PRESETS[name].preprocessing.size_mm == (224, 224, 288)
 
 
 def test_each_step_can_be_switched():
@@ -171,8 +174,8 @@ def test_each_step_can_be_switched():
     assert run(clip=(0, 2)).max() == 2
     assert np.allclose(run(clip=(0, 50), log=True), np.log1p(suv), rtol=1e-5)
     assert np.allclose(run(scale=(1.0, 2.0)), (suv - 1) / 2, rtol=1e-5)
-    assert run(standardize=True).mean() == pytest.approx(0, abs=1e-5)
-    assert run(standardize=True).std() == pytest.approx(1, abs=1e-5)
+    assert run(standardize="box").mean() == pytest.approx(0, abs=1e-5)
+    assert run(standardize="box").std() == pytest.approx(1, abs=1e-5)
     assert not np.allclose(run(luminosity_contrast=True), suv)
 
 
@@ -180,9 +183,36 @@ def test_absolute_suv_survives_where_the_paper_loses_it():
     """Twice the uptake: the same input for the paper's steps, another one for those that keep absolute SUV."""
     suv = np.random.default_rng(1).gamma(2, 1, (32, 32, 32)).astype(np.float32)
     hu = np.zeros_like(suv)
-    paper, kept = PRESETS["paper"].preprocessing, PRESETS["paper_suv"].preprocessing
+    everywhere = np.ones(suv.shape, bool)
+    paper, kept = (
+        standardized(PRESETS["paper"].preprocessing, [(suv, hu, everywhere)]),
+        PRESETS["compact"].preprocessing,
+    )
     assert np.allclose(normalize(suv, hu, paper)[0], normalize(2 * suv, hu, paper)[0], atol=1e-2)
     assert np.abs(normalize(suv, hu, kept)[0] - normalize(2 * suv, hu, kept)[0]).max() > 0.5
+
+
+def test_standardization_is_by_the_patients_given():
+    """Mean and deviation of all their voxels inside the images together, written down, the same for whoever comes."""
+    random = np.random.default_rng(5)
+    boxes = [(random.gamma(2, n, (8, 8, 8)), random.normal(40, 20, (8, 8, 8)), random.random((8, 8, 8)) < 0.7)
+             for n in (1, 3)]  # fmt: skip
+    steps = ChannelSteps(standardize="cohort")
+    with pytest.raises(ValueError, match="training patients"):
+        normalize(*boxes[0][:2], Preprocessing(pet=steps, ct=steps))
+    found = standardized(Preprocessing(pet=steps, ct=steps), boxes)
+    for channel, which in ((found.pet, 0), (found.ct, 1)):
+        values = np.concatenate([box[which][box[2]] for box in boxes])
+        assert channel.scale == pytest.approx((values.mean(), values.std()), rel=1e-4)
+    assert Preprocessing.from_dict(found.to_dict()) == found
+    assert standardized(PRESETS["compact"].preprocessing, boxes) == PRESETS["compact"].preprocessing
+
+
+def test_an_older_cards_standardization_is_that_of_its_box():
+    old = PRESETS["compact"].preprocessing.to_dict()
+    for channel, meant in ((True, "box"), (False, "")):
+        values = {**old, "pet": {**old["pet"], "standardize": channel}}
+        assert Preprocessing.from_dict(values).pet.standardize == meant
 
 
 def test_log_of_negative_values_is_refused():

@@ -29,7 +29,7 @@ LEARNING = {
     "2D-CNN-CT": (24, 0.01),
     "2D-CNN-PET": (8, 0.003),
     "2D-CNN-PET-CT": (10, 0.003),
-    "3D-CNN-CT": (32, 0.01),
+    "3D-CNN-CT": (32, 0.003),
     "3D-CNN-PET": (32, 0.003),
     "3D-CNN-PET-CT": (32, 0.003),
     "ResNet18-PET-CT": (6, 0.001),
@@ -42,7 +42,9 @@ LEARNING = {
     "CHMFL + ResNet34": (12, 0.01),
     "CHMFL + ResNet34 (pretrained)": (12, 0.01),
 }
-MORE_OPTIONS = {"3D-CNN-CT": {"voxel_mm": 9}}  # larger voxels: fewer epochs will do
+# a small box, whose deepest level is one voxel: a flattened larger one needs more patients than a test has
+SMALL_BOX = {"box_voxels": [16, 16, 16], "voxel_mm": 9, "batch_size": 4}
+MORE_OPTIONS = dict.fromkeys(("3D-CNN-CT", "3D-CNN-PET", "3D-CNN-PET-CT"), SMALL_BOX)
 ONE_OF_EACH = ["2D-CNN-PET-CT", "3D-CNN-PET", "ResNet18-PET-CT", "CHMFL + ResNet18"]
 SCRATCH = [form.format(depth) for depth in (18, 34, 50) for form in ("ResNet{}-PET-CT", "CHMFL + ResNet{}")]
 PRETRAINED = ["ResNet50-PET-CT (pretrained)", "CHMFL + ResNet50 (pretrained)"]

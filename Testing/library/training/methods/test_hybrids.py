@@ -195,12 +195,6 @@ def test_options_that_make_no_sense_are_refused(cohort, tmp_path, options):
     assert refused.value.code == "method_option" and next(iter(options)) in refused.value.message
 
 
-@pytest.mark.parametrize("name", ["CNLPC", "MOR + 3D CNNs"])
-def test_the_box_may_have_larger_voxels(name):
-    plain, coarse = (method_of(name, **more).preprocessing for more in ({}, {"voxel_mm": 12}))
-    assert coarse.size_mm == plain.size_mm and coarse.size_voxels == tuple(n // 2 for n in plain.size_voxels)
-
-
 def test_cnlpc_sees_the_largest_slice_of_the_tumor_only(cohort):
     case, method = cohort[0][0], method_of("CNLPC", modality="pet_ct")
     crop = case.crop(method.preprocessing)

@@ -19,7 +19,7 @@ from CHMFLTrainingLib.methods.check import NotSoError, check_leaks, other_world
 from CHMFLTrainingLib.methods.registry import find, slug
 from CHMFLTrainingLib.run.jobs import run_job
 from CHMFLTrainingLib.run.run import Comparison, Job, Plan
-from CHMFLTrainingLib.training.head_calibration import fit_platt
+from CHMFLTrainingLib.statistics.calibration import fit_platt
 from CHMFLTrainingLib.training.settings import Settings
 
 KNOWN, HELD_OUT = 10, 5
@@ -44,8 +44,8 @@ def people(tmp_path_factory):
 @pytest.mark.slow
 def test_early_stopping_and_calibration_see_training_patients_only(people, tmp_path):
     """All kinds of fitting that a network has; test_check.py tries every family."""
-    options = {"epochs": 2, "validation": 4, "patience": 1, "inner_folds": 2}
-    check_leaks(lambda: find("CHMFL")[0](Settings("smoke", seed=3, options=options)), *people, tmp_path)
+    options = {"epochs": 2, "validation": 4, "patience": 1}
+    check_leaks(lambda: find("CHMFL staged")[0](Settings("smoke", seed=3, options=options)), *people, tmp_path)
 
 
 # Planted leaks --------------------------------------------------------------------------------------------------

@@ -115,9 +115,9 @@ def test_segmentation_is_compared_with_the_mask(run):
     data = read_run(run)
     method = data.named("Uptake sum")
     assert method.segmentation["patients"] == PATIENTS and not data.named("Walk").segmentation
-    for name, values in method.overlaps.items():
+    for name, counts in method.overlaps.items():
         told = method.found.dice[0][method.found.patients.index(name)]
-        assert values["dice"] == pytest.approx(told, abs=1e-4)
+        assert counts.metrics()["dice"] == pytest.approx(told, abs=1e-4)
 
 
 def test_times_are_judged_where_the_cohort_has_them(report, run, cohort, tmp_path):

@@ -15,8 +15,9 @@ from CHMFLTrainingLib.run import jobs as jobs_module
 from CHMFLTrainingLib.run.explanations import write_explanations
 from CHMFLTrainingLib.run.live import LiveResults
 from CHMFLTrainingLib.run.results import Job
-from CHMFLTrainingLib.run.run import COLUMNS, Comparison, Plan, is_comparison
+from CHMFLTrainingLib.run.run import COLUMNS, Comparison, Plan, find_methods, is_comparison
 from CHMFLTrainingLib.run.status import status
+from CHMFLTrainingLib.training.settings import Settings
 from compared_run import FOLDS, PATIENTS, compare, epochs_run, new_run, numbers, write_cohort
 
 
@@ -162,20 +163,53 @@ def test_resumed_run_gets_more_methods_and_repeats_but_no_other_settings(cohort,
     assert numbers(folder) == numbers(run)
 
 
-@pytest.mark.slow
-def test_new_method_of_a_run_brings_its_own_options_and_preset(cohort, tmp_path):
-    """A row may be what the computer can afford, each by itself; the run says so."""
+def test_new_method_of_a_run_brings_its_own_options(cohort, tmp_path):
     folder = tmp_path / "run"
-    assert compare(*new_run(cohort, folder, "--methods", "Uptake sum")) == 0
-    added = ("--methods", "Walk", "--option", "Walk:preset=compact", "--option", "Walk:step=0.5")
+    assert compare(*new_run(cohort, folder, "--methods", "Uptake sum", "--precision", "float32")) == 0
+    added = ("--methods", "Walk", "--option", "Walk:step=0.5")
     assert compare("compare", "--output", folder, "--resume", "--no-report", "--jobs", 0, *added) == 0
     about = json.loads((folder / "Walk" / "repeat_0" / "fold_0" / "job.json").read_text())
-    assert (about["preset"], about["options"]) == ("compact", {"step": 0.5})
-    opened = Comparison(folder)
-    presets = {job.method: opened.settings(job, "cpu").preset for job in opened.jobs}
-    assert presets == {"Uptake sum": "smoke", "Walk": "compact"}
+    assert (about["preset"], about["precision"], about["options"]) == ("smoke", "float32", {"step": 0.5})
+    assert about["processor"] and about["software"]["numpy"]
     page = write_report(folder).read_text()
-    assert "Walk: preset compact, step 0.5" in page and "nothing about the methods" in page
+    assert "Walk: step 0.5" in page and "nothing about the methods" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--option", "Walk:preset=paper"), "option_unknown", "All rows of a run have the run's preset"),
+        (("--option", "inner_folds=3"), "option_unknown", "calibrates all rows alike"),
+        (("--preset", "paper_suv"), "preset_unknown", "'compact' keeps absolute SUV and HU"),
+    ],
+)
+def test_what_moved_is_named(cohort, tmp_path, capsys, options, code, said):
+    assert compare(*new_run(cohort, tmp_path / "run", *options)) == 2
+    told = capsys.readouterr().err
+    assert code in told and said in told
+
+
+def test_a_run_of_the_first_version_is_refused_by_name(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps({**config, "schema_version": 1}))
+    assert compare("compare", "--output", tmp_path / "run", "--resume") == 2
+    told = capsys.readouterr().err
+    assert "run_old" in told and "Start a new run" in told
+
+
+def test_a_row_that_does_not_fit_the_box_is_left_out_by_name(cohort, tmp_path, capsys, caplog):
+    """MOR's network needs 64 voxels in a plane; smoke's box has 32."""
+    folder, asked = tmp_path / "run", ("--methods", "Uptake sum,MOR + 3D CNNs")
+    assert compare(*new_run(cohort, folder, *asked)) == 0
+    assert "MOR + 3D CNNs is left out" in caplog.text
+    opened = Comparison(folder)
+    assert opened.plan.methods == ["Uptake sum"] and "32 x 32" in opened.plan.left_out["MOR + 3D CNNs"]
+    assert "32 x 32" in write_report(folder).read_text()
+    assert compare(*new_run(cohort, tmp_path / "alone", "--methods", "MOR + 3D CNNs")) == 2
+    assert "methods_left_out" in capsys.readouterr().err and not (tmp_path / "alone").exists()
+    wide = Settings("smoke", options={"box_voxels": [64, 64, 32]})
+    assert find_methods("MOR + 3D CNNs", None)[0](wide).left_out is None
 
 
 @pytest.mark.parametrize(

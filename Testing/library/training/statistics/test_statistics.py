@@ -9,7 +9,7 @@ from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.model.calibration import fit_logistic
 from CHMFLTrainingLib.report import tables
 from CHMFLTrainingLib.statistics import auc, calibration, metrics
-from CHMFLTrainingLib.statistics.segmentation import dice, segmentation_metrics
+from CHMFLTrainingLib.statistics.segmentation import dice, voxel_counts
 from made_risks import made, rows_of
 
 # DeLong et al. 1988, the ovarian cancer patients without a missing test, as printed in the SAS/STAT User's Guide, PROC
@@ -312,18 +312,18 @@ def test_decision_curve_by_hand():
 def test_segmentation_metrics_by_hand():
     truth, found = np.zeros((4, 5)), np.zeros((4, 5))
     truth[0, :4], found[0, 2:] = 1, 1  # 2 shared of 4 and 3
-    values = segmentation_metrics(found, truth)
+    values = voxel_counts(found, truth).metrics()
     assert values == pytest.approx(
         {"dice": 4 / 7, "jaccard": 2 / 5, "accuracy": 17 / 20, "sensitivity": 2 / 4, "specificity": 15 / 16}
     )
     assert values["jaccard"] == pytest.approx(values["dice"] / (2 - values["dice"]))
     inside = np.ones((4, 5))
     inside[0, 4] = 0
-    assert segmentation_metrics(found, truth, inside)["specificity"] == 1
-    empty = segmentation_metrics(np.zeros(3), np.zeros(3))
+    assert voxel_counts(found, truth, inside).metrics()["specificity"] == 1
+    empty = voxel_counts(np.zeros(3), np.zeros(3)).metrics()
     assert (empty["dice"], empty["jaccard"], empty["accuracy"]) == (1, 1, 1) and math.isnan(empty["sensitivity"])
     with pytest.raises(ValueError, match="shapes"):
-        segmentation_metrics(np.zeros(3), np.zeros(4))
+        voxel_counts(np.zeros(3), np.zeros(4))
 
 
 def test_the_papers_rows_are_pooled_counts():

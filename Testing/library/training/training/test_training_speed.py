@@ -156,11 +156,12 @@ def test_views_made_on_the_device_are_those_of_the_processor(crops, size):
 
 def test_the_papers_normalization_on_the_device():
     import torch
-    from CHMFLPredictorLib.network.preprocessing import normalize
+    from CHMFLPredictorLib.network.preprocessing import normalize, standardized
     from CHMFLTrainingLib.training.device_views import normalized
 
-    crop, settings = made_crop(1), PRESETS["paper"].preprocessing
+    crop = made_crop(1)
     suv, hu = crop.suv.astype(np.float32), crop.hu.astype(np.float32)
+    settings = standardized(PRESETS["paper"].preprocessing, [(suv, hu, crop.inside)])
     expected = normalize(suv, hu, settings)
     own = normalized(torch.from_numpy(suv), torch.from_numpy(hu), settings).numpy()
     # a voxel at the edge of "background" may fall to the other side: its neighbors' drift changes by a little
@@ -308,15 +309,17 @@ def test_choices_by_device(monkeypatch):
     import torch
     from CHMFLTrainingLib.training.speed import fastest
 
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False}, raising=False)
-    cpu = fastest(torch.device("cpu"), PRESETS["compact"].network, 300_000)
-    assert (cpu.bfloat16, cpu.planar, cpu.fused, cpu.ahead, cpu.resident) == (False, True, True, 2, False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    assert fastest(torch.device("cpu"), PRESETS["compact"].network, 300_000).bfloat16
+    network = PRESETS["compact"].network
+    for found in ({"avx512_bf16": False}, {"avx512_bf16": True, "amx_bf16": True}):  # the same on every processor
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        cpu = fastest(torch.device("cpu"), network, 300_000)
+        assert (cpu.bfloat16, cpu.planar, cpu.fused, cpu.ahead, cpu.resident) == (False, True, True, 2, False)
+    assert fastest(torch.device("cpu"), network, 300_000, "bfloat16").bfloat16
     for capability, bfloat16 in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
         gpu = fastest(torch.device("cuda"), PRESETS["compact"].network, 300_000)
         assert (gpu.bfloat16, gpu.resident, gpu.fused, gpu.ahead) == (bfloat16, True, True, 0)
+        assert not fastest(torch.device("cuda"), network, 300_000, "float32").bfloat16
 
 
 def test_the_papers_network_recomputes_where_it_would_not_fit(monkeypatch):
