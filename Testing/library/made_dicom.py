@@ -38,7 +38,7 @@ def header(modality="PT", **changes):
 
 
 def pet_tags():
-    """What SUV needs: 70 kg, 350 MBq of fluorine-18 injected at 9:00, one half-life of 6586.2 s."""
+    """What SUV needs: 70 kg, 350 MBq of FDG injected at 9:00, one half-life of 6586.2 s."""
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence
 
@@ -46,6 +46,7 @@ def pet_tags():
     tags.Units, tags.DecayCorrection = "BQML", "START"
     tags.CorrectedImage = ["NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN"]
     tags.PatientWeight = 70
+    injection.Radiopharmaceutical = "FDG -- fluorodeoxyglucose"
     injection.RadiopharmaceuticalStartTime = "090000"
     injection.RadionuclideTotalDose = 350e6
     injection.RadionuclideHalfLife = 6586.2

@@ -7,7 +7,8 @@ Biomarker Measuring Response to Cancer Therapy, version 1.13, appendix G): SUV =
 - ``CNTS`` (Philips): the private SUV Scale Factor, or the private Activity Concentration Scale Factor and then as BQML;
 - ``GML``: the pixels are SUV already.
 
-Times are in :mod:`.suv_times`. What cannot be computed is refused with the name and number of the tag that is missing.
+Times are in :mod:`.suv_times` and :mod:`.suv_injection`, the tracer in :mod:`.suv_tracer`. What cannot be computed is
+refused with the name and number of the tag that is missing.
 """
 
 import math
@@ -16,8 +17,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import BadInput
+from .suv_injection import injection_moment, injections
 from .suv_tags import TAGS, missing, private_value
-from .suv_times import decay_seconds
+from .suv_times import Doubt, decay_seconds
+from .suv_tracer import tracer_warnings
 
 PHILIPS = "Philips PET Private Group"
 HALF_LIFE_F18_S = 6586.2
@@ -25,11 +28,30 @@ HALF_LIFE_F18_S = 6586.2
 
 @dataclass
 class SuvConversion:
-    """Factor of each slice from rescaled pixel values to body-weight SUV (g/ml), how it was found, and warnings."""
+    """Factor of each slice from rescaled pixel values to body-weight SUV (g/ml), how it was found, and warnings.
+
+    :ivar doubts: where two tags of one fact disagree, with ``half_life`` (s) to tell what that does to SUV.
+    """
 
     factors: np.ndarray
     rule: str
     warnings: list[dict] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
+    half_life: float = math.nan
+
+    def told(self, suv_max: float) -> list[dict]:
+        """All warnings; those of doubts say what either reading makes of the highest SUV.
+
+        :param suv_max: of the whole PET, by ``factors``.
+        """
+        return self.warnings + [
+            {
+                **doubt.warning,
+                "text": f"{doubt.warning['text']} The PET's SUVmax is {suv_max:.2f} by the first, "
+                f"{suv_max * 2 ** (doubt.longer_s / self.half_life):.2f} {doubt.second}.",
+            }
+            for doubt in self.doubts
+        ]
 
 
 def suv_factors(headers: list, name: str = "PET series") -> SuvConversion:
@@ -39,8 +61,14 @@ def suv_factors(headers: list, name: str = "PET series") -> SuvConversion:
     :param name: how messages call the series.
     :return: factors (one for each header), in SUV (g/ml) per unit of the rescaled pixels.
     :raises BadInput: suv_tag_missing, suv_tag_implausible, suv_units_unsupported, suv_type_unsupported,
-        suv_not_corrected, suv_times_implausible, suv_mixed_slices.
+        suv_not_corrected, suv_times_implausible, suv_mixed_slices, suv_several_injections.
     """
+    conversion = _conversion(headers, name)
+    conversion.warnings += tracer_warnings(headers, name)
+    return conversion
+
+
+def _conversion(headers: list, name: str) -> SuvConversion:
     units = str(_common(headers, "Units", name)).upper()
     if units == "GML":
         return _from_gml(headers, name)
@@ -69,7 +97,7 @@ def _from_gml(headers: list, name: str) -> SuvConversion:
 
 def _from_bqml(headers: list, name: str, to_bqml: np.ndarray) -> SuvConversion:
     weight_g = 1000 * _plausible(_common(headers, "PatientWeight", name), "PatientWeight", 1, 500, "kg", name)
-    items = [_injection(header, name) for header in headers]
+    items = injections(headers, name)
     dose = _plausible(_common(items, "RadionuclideTotalDose", name), "RadionuclideTotalDose", 1e6, 1e11, "Bq", name)
     half_life = _plausible(_common(items, "RadionuclideHalfLife", name), "RadionuclideHalfLife", 60, 1e7, "s", name)
     correction = str(_common(headers, "DecayCorrection", name)).upper()
@@ -79,9 +107,10 @@ def _from_bqml(headers: list, name: str, to_bqml: np.ndarray) -> SuvConversion:
     if correction != "START":
         text = f"The {name} is not decay-corrected to a known time: {TAGS['DecayCorrection']} is {correction}."
         raise BadInput("suv_not_corrected", text, "Export the PET with decay correction START or ADMIN.")
-    decay = decay_seconds(headers, items[0], half_life, name)
+    decay = decay_seconds(headers, lambda scan: injection_moment(headers, items[0], scan, name), half_life, name)
     factors = weight_g / (dose * np.exp2(-decay.seconds / half_life)) * to_bqml
-    return SuvConversion(factors, f"BQML, decay-corrected to {decay.rule}", warnings + decay.warnings)
+    rule = f"BQML, decay-corrected to {decay.rule}"
+    return SuvConversion(factors, rule, warnings + decay.warnings, decay.doubts, half_life)
 
 
 def _from_philips(headers: list, name: str) -> SuvConversion:
@@ -140,13 +169,6 @@ def _plausible(value, keyword: str, low: float, high: float, unit: str, name: st
             "suv_tag_implausible", text, f"It must be in {unit}. Correct the tag, or give the PET as body-weight SUV."
         )
     return number
-
-
-def _injection(header, name: str):
-    sequence = header.get("RadiopharmaceuticalInformationSequence")
-    if not sequence:
-        raise missing("RadiopharmaceuticalInformationSequence", name)
-    return sequence[0]
 
 
 def _check_corrections(headers: list, name: str) -> None:

@@ -11,6 +11,8 @@ TAGS = {
     "RadionuclideTotalDose": "Radionuclide Total Dose (0018,1074)",
     "RadionuclideHalfLife": "Radionuclide Half Life (0018,1075)",
     "RadiopharmaceuticalStartTime": "Radiopharmaceutical Start Time (0018,1072)",
+    "RadiopharmaceuticalStartDateTime": "Radiopharmaceutical Start DateTime (0018,1078)",
+    "Radiopharmaceutical": "Radiopharmaceutical (0018,0031)",
     "SeriesDate": "Series Date (0008,0021)",
     "SeriesTime": "Series Time (0008,0031)",
     "AcquisitionDate": "Acquisition Date (0008,0022)",

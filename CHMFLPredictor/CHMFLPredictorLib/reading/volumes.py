@@ -229,16 +229,17 @@ def _from_series(series: dicom.Series, path: str, role: str) -> Volume:
     if wanted and series.modality != wanted:
         code = {("PET", "CT"): "pet_is_ct", ("CT", "PT"): "ct_is_pet"}.get((role, series.modality), "wrong_modality")
         raise BadInput(code, f"The {role} '{path}' is a {series.modality} series: {series.describe()}.", SWAP_HINT)
-    warnings = []
+    conversions = []
 
     def factors_of(headers: list) -> np.ndarray:
-        conversion = suv_factors(headers, f"PET series {series.describe()}")
-        warnings.extend(conversion.warnings)
-        return conversion.factors
+        conversions.append(suv_factors(headers, f"PET series {series.describe()}"))
+        return conversions[0].factors
 
-    image, more = dicom.load_series(series, factors_of if role == "PET" else None)
+    image, warnings = dicom.load_series(series, factors_of if role == "PET" else None)
+    for conversion in conversions:
+        warnings += conversion.told(float(sitk.GetArrayViewFromImage(image).max()))
     units = {"CT": "HU", "PT": str(series.headers()[0].get("Units", "")) or None}.get(series.modality)
-    return Volume(image, series.modality, "SUV" if role == "PET" else units, path, more + warnings, series.identity())
+    return Volume(image, series.modality, "SUV" if role == "PET" else units, path, warnings, series.identity())
 
 
 def _explain_wrong_modality(error: BadInput, pet_path: str, ct_path: str) -> None:

@@ -23,6 +23,12 @@ TODO = {
     "hot_organ_in_box": "Compare with a run whose box is placed by a mask or by a point away from the organ.",
     "baseline_disagrees": "Look at segmentation and box; without an error there, take the risk as undecided.",
     "pet_units_assumed": "Check SUVmax on your reading station, or give the PET as DICOM folder to have it converted.",
+    "injection_times_differ": "Ask which time is right; correct the tag, or give the PET as body-weight SUV.",
+    "injection_zone_assumed": "Compare SUVmax with your reading station's; an hour changes SUV by almost a half.",
+    "scan_times_differ": "Compare SUVmax with your reading station's, or give the PET as body-weight SUV.",
+    "tracer_not_fdg": "Do not use the risk: no such PET was ever shown to the model.",
+    "tracer_unknown": "Use the risk only if you know that this is FDG.",
+    "tracer_unnamed": "Use the risk only if you know that this is FDG.",
     "partial_overlap": "Check that PET and CT are from the same study and registered.",
     "segmentation_off_mask": "Look at both outlines; the measurements are those of the network's segmentation.",
 }

@@ -97,7 +97,13 @@ def _conversion(pet_node, database, uids: list[str]) -> Conversion | None:
         factors = _by_slice(pet_node, headers, np.asarray(found.factors, float), name)
         note = _note(headers[0], found.rule, factors)
     said = [{"code": CONVERTED, "text": note}] if note else []
-    return Conversion(factors, note, said + found.warnings)
+    return Conversion(factors, note, said + found.told(_highest(pet_node, factors) if found.doubts else 0.0))
+
+
+def _highest(pet_node, factors: np.ndarray) -> float:
+    """The highest finite SUV of the voxels."""
+    by_slice = np.nanmax(slicer.util.arrayFromVolume(pet_node), axis=(1, 2))
+    return float(np.nanmax(by_slice * factors))
 
 
 def _files(database, uids: list[str]) -> list[str]:
