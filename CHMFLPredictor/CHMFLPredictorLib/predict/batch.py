@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import BadInput, Canceled, ChmflError, MissingDependency, MissingModel
 from ..events import Progress
 from ..failures import as_known
+from ..tables import TableError, as_number, read_table
 from ..tumor.measurements import MEASUREMENTS
 from .inputs import Inputs, describe_inputs
 from .output_folder import OutputFolder
@@ -42,8 +43,10 @@ class Row:
     """
 
     def __init__(self, values: dict, line: int, base: Path):
-        self.patient_id = values.get("patient_id") or f"line {line}"
-        self._values, self._line, self._base = values, line, base
+        self._beyond = values.get(None)
+        self._values = {name: text.strip() for name, text in values.items() if name is not None}
+        self.patient_id = self._values.get("patient_id") or f"line {line}"
+        self._line, self._base = line, base
 
     @property
     def folder(self) -> str:
@@ -60,6 +63,9 @@ class Row:
         for column in REQUIRED:
             if not self._values.get(column):
                 raise BadInput("row_incomplete", f"Line {self._line} has no {column}.", "Fill it in.")
+        if self._beyond:
+            text = f"Line {self._line} has more cells than there are columns: {', '.join(self._beyond)}."
+            raise BadInput("row_too_long", text, "Put a value that holds the separator into quotes.")
         center, segmentation = self._values.get("center"), self._values.get("segmentation")
         return Inputs(
             self._path("pet"),
@@ -72,46 +78,34 @@ class Row:
         return str(self._base / Path(self._values[column]).expanduser())
 
     def _center(self, text: str) -> tuple[float, float, float]:
-        try:
-            r, a, s = (float(part) for part in text.replace(";", " ").replace(",", " ").split())
-        except ValueError as error:
+        parts = [part.strip(",") for part in text.replace(";", " ").split()]
+        numbers = [as_number(part) for part in (parts if len(parts) == 3 else re.split(r"[,;\s]+", text.strip()))]
+        if len(numbers) != 3 or None in numbers:
             message = f"The center {text!r} in line {self._line} is not three numbers."
-            raise BadInput("center_not_finite", message, 'Write it as "R A S" in mm, with decimal points.') from error
-        return r, a, s
+            raise BadInput("center_not_finite", message, 'Write it as "R A S" in mm, with decimal points.')
+        return tuple(numbers)
 
 
 def read_rows(path) -> list[Row]:
-    """Read the CSV of a batch: comma, semicolon or tab between columns, UTF-8, as spreadsheets write it.
+    """Read the CSV of a batch as spreadsheets write it, see :func:`..tables.read_table`.
 
     :raises BadInput: the file cannot be read, lacks a column, or has no row.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise BadInput(
-            "batch_unreadable", f"The batch {path} cannot be read: {reason}.", "Give a CSV file in UTF-8."
-        ) from error
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
-    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])]
-    missing = [name for name in REQUIRED if name not in names]
+        table = read_table(path, (*REQUIRED, *OPTIONAL))
+    except (OSError, TableError) as error:
+        reason = getattr(error, "strerror", None) or error
+        hint = getattr(error, "hint", "Give a CSV file in UTF-8.")
+        raise BadInput("batch_unreadable", f"The batch {path} cannot be read: {reason}.", hint) from error
+    missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
         known = ", ".join((*REQUIRED, *OPTIONAL))
-        message = f"The batch {path} has no column {' and '.join(missing)}; it has {', '.join(names) or 'none'}."
-        raise BadInput("batch_columns", message, f"Name the columns in the first line: {known}.")
-    table, rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator), []
-    try:
-        next(table)
-        for cells in table:
-            values = dict(zip(names, (cell.strip() for cell in cells), strict=False))
-            if any(values.values()):
-                rows.append(Row(values, table.line_num, path.absolute().parent))
-    except csv.Error as error:
-        raise BadInput(
-            "batch_unreadable", f"Line {table.line_num} of {path} is not CSV: {error}.", "Correct it."
-        ) from error
+        has = ", ".join(table.columns) or "none"
+        message = f"The batch {path} has no column {' and '.join(missing)}; it has {has}."
+        hint = f"Name the columns in the first line, separated by comma, semicolon or tab: {known}."
+        raise BadInput("batch_columns", message, hint)
+    rows = [Row(values, line, path.absolute().parent) for line, values in table.rows]
     if not rows:
         raise BadInput("batch_empty", f"The batch {path} has no patient.", "Add a line for each patient.")
     return rows

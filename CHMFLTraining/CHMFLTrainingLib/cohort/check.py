@@ -69,7 +69,7 @@ def check_cohort(
     :param box_mm: the model's box (left-right, front-back, foot-head), see ``Preprocessing.size_mm``.
     :param folds: how many folds are planned.
     :param on_progress: gets patients done, all, and the next one's name; may raise to stop.
-    :raises BadInput: cohort_unreadable, cohort_columns. All else becomes a finding.
+    :raises BadInput: cohort_unreadable, cohort_columns, cohort_empty. All else becomes a finding.
     """
     rows = read_rows(path)
     findings, contents = [], defaultdict(list)

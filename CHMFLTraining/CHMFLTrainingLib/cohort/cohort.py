@@ -1,4 +1,4 @@
-"""The cohort: one row a patient, in a CSV that people can read and edit.
+"""The cohort: one row a patient, in a CSV that people can read and edit, and spreadsheets save in any country's way.
 
 Columns: ``patient_id``, ``pet``, ``ct``, ``mask`` (paths, absolute or relative to the CSV; one of PET and CT may be
 empty or its column absent), ``label`` (1 event, 0 none, empty unknown); optional ``time`` (days to the event or to the
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.files import version_of, write_csv, write_json
+from CHMFLPredictorLib.tables import Table, TableError, as_number, read_table
 
 STS = {
     "cohort": "Soft-tissue-Sarcoma (TCIA), FDG-PET-CT",
@@ -53,11 +54,11 @@ class Patient:
 def read_cohort(path: Path) -> list[Patient]:
     """Read and check a cohort CSV. BadInput names every row that cannot be used.
 
-    :raises BadInput: cohort_unreadable, cohort_columns, cohort_rows.
+    :raises BadInput: cohort_unreadable, cohort_columns, cohort_empty, cohort_rows.
     """
     findings, patients = [], []
-    for number, patient, problems in read_rows(path):
-        findings += [f"line {number} ({patient.patient_id or 'no patient_id'}): {text}" for _, text in problems]
+    for line, patient, problems in read_rows(path):
+        findings += [f"line {line} ({patient.patient_id or 'no patient_id'}): {text}" for _, text in problems]
         patients.append(patient)
     names = [patient.patient_id for patient in patients]
     findings += [
@@ -75,19 +76,21 @@ def read_cohort(path: Path) -> list[Patient]:
 def read_rows(path: Path) -> list[tuple[int, Patient, list[tuple[str, str]]]]:
     """Every row with its line number and its problems (code, text); a row with problems does not stop the others.
 
-    :raises BadInput: cohort_unreadable, cohort_columns.
+    :raises BadInput: cohort_unreadable, cohort_columns, cohort_empty.
     """
     path = Path(path)
-    rows = _table(path, "cohort")
-    columns = list(rows[0][1]) if rows else []
+    table = _table(path, "cohort")
+    columns = table.columns
     if not {"patient_id", "mask", "label"} <= set(columns) or not set(IMAGES) & set(columns):
         missing = [column for column in COLUMNS if column not in columns]
         raise BadInput(
             "cohort_columns",
-            f"The cohort {path} lacks the columns {', '.join(missing)}.",
-            f"Needed are {', '.join(COLUMNS)}; either pet or ct may be left out.",
+            f"The cohort {path} lacks the columns {', '.join(missing)}; its first line has {_listed(columns)}.",
+            f"Needed are {', '.join(COLUMNS)}, separated by comma, semicolon or tab; either pet or ct may be left out.",
         )
-    return [(number, *_patient(row, path.parent)) for number, row in rows]
+    if not table.rows:
+        raise BadInput("cohort_empty", f"The cohort {path} has no patient.", "Add a line for each patient.")
+    return [(line, *_patient(row, path.parent)) for line, row in table.rows]
 
 
 def read_outcomes(path: Path) -> dict[str, Patient]:
@@ -95,17 +98,21 @@ def read_outcomes(path: Path) -> dict[str, Patient]:
 
     :raises BadInput: outcomes_unreadable, outcomes_rows.
     """
-    rows = _table(Path(path), "outcomes")
-    if not rows or not {"patient_id", "label"} <= set(rows[0][1]):
-        text = f"The table of outcomes {path} lacks the columns patient_id and label, or has no row."
+    table = _table(Path(path), "outcomes")
+    missing = [column for column in ("patient_id", "label") if column not in table.columns]
+    if missing or not table.rows:
+        lack = (
+            f"no column {' and '.join(missing)}; its first line has {_listed(table.columns)}" if missing else "no row"
+        )
+        text = f"The table of outcomes {path} has {lack}."
         raise BadInput("outcomes_unreadable", text, "Give a CSV with patient_id, label and optionally time and event.")
     found, problems = {}, []
-    for number, row in rows:
+    for line, row in table.rows:
         patient, wrong = _patient(row | dict.fromkeys((*IMAGES, "mask")), Path())
         wrong = [text for code, text in wrong if code not in ("image_missing", "mask_missing")]
         if patient.patient_id in found:
             wrong.append(f"patient {patient.patient_id} stands in two rows")
-        problems += [f"line {number} ({patient.patient_id or 'no patient_id'}): {text}" for text in wrong]
+        problems += [f"line {line} ({patient.patient_id or 'no patient_id'}): {text}" for text in wrong]
         found[patient.patient_id] = patient
     if problems:
         text = f"The table of outcomes {path} has rows that cannot be used: {'; '.join(problems)}."
@@ -113,28 +120,28 @@ def read_outcomes(path: Path) -> dict[str, Patient]:
     return found
 
 
-def _table(path: Path, what: str) -> list[tuple[int, dict]]:
-    """Rows of a CSV with their line numbers."""
+def _table(path: Path, what: str) -> Table:
     try:
         return _parsed(path.absolute(), version_of(path))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, TableError) as error:
         article = f"The {what}" if what == "cohort" else f"The table of {what}"
-        raise BadInput(
-            f"{what}_unreadable", f"{article} {path} cannot be read: {error}.", "Give a CSV file in UTF-8."
-        ) from error
+        hint = getattr(error, "hint", "Give a CSV file in UTF-8.")
+        raise BadInput(f"{what}_unreadable", f"{article} {path} cannot be read: {error}.", hint) from error
 
 
 @lru_cache(maxsize=8)
-def _parsed(path: Path, _: tuple) -> list[tuple[int, dict]]:
+def _parsed(path: Path, _: tuple) -> Table:
     """A table is parsed once a process until it changes: each job of a run opens the cohort."""
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        return [(reader.line_num, row) for row in reader]
+    return read_table(path, (*COLUMNS, *SURVIVAL_COLUMNS))
+
+
+def _listed(columns: list[str]) -> str:
+    return ", ".join(columns) or "nothing"
 
 
 def _patient(row: dict, folder: Path) -> tuple[Patient, list[tuple[str, str]]]:
-    raw = {key: value or "" for key, value in row.items() if key is not None}  # None: cells beyond the header
-    row = {key: value.strip() for key, value in raw.items()}
+    raw = {key: value for key, value in row.items() if key is not None}
+    beyond, row = row.get(None), {key: value.strip() for key, value in raw.items()}
     files = {name: folder / row[name] if row.get(name) else None for name in (*IMAGES, "mask")}
     problems = [
         ("file_missing", f"{name} {file} does not exist") for name, file in files.items() if file and not file.exists()
@@ -143,6 +150,10 @@ def _patient(row: dict, folder: Path) -> tuple[Patient, list[tuple[str, str]]]:
         problems.append(("image_missing", "neither pet nor ct is given"))
     if not files["mask"]:
         problems.append(("mask_missing", "mask is not given"))
+    if beyond:
+        problems.append(
+            ("row_too_long", f"{', '.join(beyond)} stands beyond the last column: quote values with separators")
+        )
     if not row["patient_id"]:
         problems.append(("patient_id_empty", "patient_id is empty"))
     label, wrong = _binary(row, "label")
@@ -154,8 +165,10 @@ def _patient(row: dict, folder: Path) -> tuple[Patient, list[tuple[str, str]]]:
 
 def _binary(row: dict, name: str) -> tuple[int | None, list[tuple[str, str]]]:
     text = row.get(name, "")
-    if text in ("", "0", "1"):
-        return int(text) if text else None, []
+    if not text:
+        return None, []
+    if (value := as_number(text)) in (0, 1):
+        return int(value), []
     return None, [(f"{name}_not_binary", f"{name} is {text!r}, not 0, 1 or empty")]
 
 
@@ -164,11 +177,8 @@ def _survival(row: dict) -> tuple[tuple[float | None, int | None], list[tuple[st
     event, problems = _binary(row, "event")
     time, text = None, row.get("time", "")
     if text:
-        try:
-            time = float(text)
-        except ValueError:
-            time = math.nan
-        if not (math.isfinite(time) and time > 0):
+        time = as_number(text)
+        if time is None or not (math.isfinite(time) and time > 0):
             time, problems = None, [*problems, ("time_not_positive", f"time is {text!r}, not a number of days above 0")]
     if not problems and (time is None) != (event is None):
         problems.append(("time_without_event", "time and event must both be given or both be empty"))

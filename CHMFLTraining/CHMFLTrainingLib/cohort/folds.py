@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.files import read_csv
+from CHMFLPredictorLib.tables import TableError, as_number, read_table
 
 from .cohort import Patient
+
+FOLD_COLUMNS = ("repeat", "patient_id", "fold")
 
 
 def read_folds(path: Path, repeat: int, patients: list[Patient]) -> dict[str, int]:
@@ -47,12 +49,24 @@ def _refuse_shared_images(path: Path, folds: dict[str, int], patients: list[Pati
 
 def _rows(path: Path) -> list[tuple[int, str, int]]:
     try:
-        return [(int(row["repeat"]), row["patient_id"], int(row["fold"])) for row in read_csv(path)]
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        text = f"The folds {path} cannot be read: {error!r}."
-        raise BadInput(
-            "folds_unreadable", text, "Give a CSV file with the columns repeat, patient_id, fold."
-        ) from error
+        table = read_table(path, FOLD_COLUMNS)
+        if missing := [column for column in FOLD_COLUMNS if column not in table.columns]:
+            raise TableError(f"it lacks the columns {', '.join(missing)}")
+        return [
+            (_whole(row, "repeat", line), row["patient_id"].strip(), _whole(row, "fold", line))
+            for line, row in table.rows
+        ]
+    except (OSError, TableError) as error:
+        text = f"The folds {path} cannot be read: {error}."
+        hint = f"Give a CSV file with the columns {', '.join(FOLD_COLUMNS)}."
+        raise BadInput("folds_unreadable", text, hint) from error
+
+
+def _whole(row: dict, column: str, line: int) -> int:
+    value = as_number(row[column])
+    if value is None or not value.is_integer():
+        raise TableError(f"{column} in line {line} is {row[column]!r}, not a whole number")
+    return int(value)
 
 
 def draw_folds(patients: list[Patient], count: int, seed: int) -> dict[str, int]:

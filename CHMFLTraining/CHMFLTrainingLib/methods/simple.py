@@ -17,6 +17,7 @@ from CHMFLPredictorLib.model.calibration import sigmoid
 from CHMFLPredictorLib.network import preprocessing
 from CHMFLPredictorLib.network.preprocessing import ChannelSteps, Preprocessing
 from CHMFLPredictorLib.reading import volumes
+from CHMFLPredictorLib.tables import as_number
 from CHMFLPredictorLib.tumor import location
 
 from ..cohort.cases import Case
@@ -262,13 +263,11 @@ def _uptake(case: Case) -> dict[str, float]:
 
 
 def _word(case: Case, name: str) -> str:
-    word = str(case.clinical.get(name) or "").strip().lower()
+    other = (value for column, value in case.clinical.items() if column.lower() == name.lower())  # Age, AGE
+    word = str(case.clinical.get(name) or next(other, "")).strip().lower()
     return "" if word in UNKNOWN else word
 
 
 def _number(word: str) -> float | None:
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if abs(value) < 1e9 else None
+    value = as_number(word)
+    return value if value is not None and abs(value) < 1e9 else None

@@ -150,6 +150,31 @@ def test_spreadsheets_write_many_kinds_of_csv(tmp_path, separator, encoding):
     assert inputs.pet == str(tmp_path / "p,1.nii")
 
 
+@pytest.mark.parametrize(
+    ("center", "expected"),
+    [
+        ("-1,5 2,0 3", (-1.5, 2, 3)),
+        ("1, 2, 3", (1, 2, 3)),
+        ("1,2,3", (1, 2, 3)),
+        ("1;2;3,5", (1, 2, 3.5)),
+        ("1,234 2 3", None),
+    ],
+)
+def test_centers_with_decimal_commas(tmp_path, center, expected):
+    row = Row({"patient_id": "a", "pet": "p", "ct": "c", "center": center}, 2, tmp_path)
+    if expected:
+        assert row.inputs().center == expected
+    else:
+        with pytest.raises(BadInput, match="not three numbers"):
+            row.inputs()
+
+
+def test_a_value_with_the_separator_in_it_is_named(tmp_path):
+    (tmp_path / "x.csv").write_text("patient_id,pet,ct\na,p,1.nii,c.nii\n")
+    with pytest.raises(BadInput, match=r"more cells than there are columns: c\.nii"):
+        read_rows(tmp_path / "x.csv")[0].inputs()
+
+
 def test_center_and_segmentation_do_not_go_together(tmp_path):
     row = Row({"patient_id": "a", "pet": "p", "ct": "c", "center": "1 2 3", "segmentation": "m"}, 2, tmp_path)
     with pytest.raises(BadInput, match="Both"):

@@ -280,6 +280,17 @@ def test_cohort_may_lack_a_modalitys_column_and_has_times(phantoms, tmp_path):
     assert read_cohort(tmp_path / "again.csv") == [first, second]
 
 
+def test_a_cohort_as_a_spreadsheet_saves_it(phantoms, tmp_path):
+    """Semicolons, decimal commas, capitals, a byte order mark, rows that were emptied."""
+    path = tmp_path / "cohort.csv"
+    pet, ct, mask = phantoms[0].paths
+    rows = f"Patient_ID;PET;CT;Mask;Label;Time;Event;Age\nA;{pet};{ct};{mask};1,0;90,5;1.0;60,5\n;;;;;;;\n;;;;;;;\n"
+    path.write_text(rows, encoding="utf-8-sig", newline="\r\n")
+    (one,) = read_cohort(path)
+    assert (one.patient_id, one.pet, one.mask) == ("A", pet, mask)
+    assert (one.label, one.time, one.event, one.clinical) == (1, 90.5, 1, {"Age": "60,5"})
+
+
 @pytest.mark.parametrize(
     ("cells", "problem"),
     [

@@ -110,6 +110,12 @@ def test_clinical_without_columns_says_so(few, tmp_path):
     assert refused.value.code == "clinical_columns_missing"
 
 
+def test_clinical_reads_numbers_and_names_as_spreadsheets_write_them(few, tmp_path):
+    one = method("Clinical")(SMOKE)
+    one.fit([replace(case, clinical={"Age": f"{60 + number},5"}) for number, case in enumerate(few)], tmp_path)
+    assert one.names == ["age"]
+
+
 def test_clinical_reads_the_cohort_of_the_paper(sts, tmp_path):
     from CHMFLTrainingLib.cohort.cohort import sts_cohort
 

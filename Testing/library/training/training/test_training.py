@@ -76,6 +76,36 @@ def test_cohort_without_columns_is_refused(tmp_path):
         read_cohort(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "code", "word"),
+    [
+        ("a|b\n1|2\n", "cohort_columns", "its first line has a|b"),
+        ("patient_id;pet;ct;mask;label\n;;;;\n", "cohort_empty", "no patient"),
+        ("patient_id,pet,ct,mask,label\nA,a,b.nii,c.nii,m.nii,1\n", "cohort_rows", "1 stands beyond the last column"),
+        ("PK\x03\x04", "cohort_unreadable", "spreadsheet"),
+    ],
+)
+def test_the_true_cause_is_named(tmp_path, content, code, word):
+    path = tmp_path / "cohort.csv"
+    path.write_text(content)
+    with pytest.raises(BadInput) as refused:
+        read_cohort(path)
+    assert refused.value.code == code and word in refused.value.message and refused.value.hint
+
+
+def test_folds_of_a_spreadsheet(cohort, tmp_path):
+    patients = read_cohort(cohort / "cohort.csv")
+    labeled = [one.patient_id for one in patients if one.label is not None]
+    path = tmp_path / "folds.csv"
+    path.write_text(
+        "sep=;\nRepeat;Patient ID;Fold\n" + "".join(f"0,0;{name};{n}.0\n" for n, name in enumerate(labeled))
+    )
+    assert read_folds(path, 0, patients) == {name: n for n, name in enumerate(labeled)}
+    path.write_text("repeat,patient_id,fold\n0,A,x\n")
+    with pytest.raises(BadInput, match="fold in line 2 is 'x'"):
+        read_folds(path, 0, patients)
+
+
 def test_sts_cohort_has_the_papers_patients(sts, tmp_path):
     assert cli.main(["cohort", "--sts", str(sts), "--output", str(tmp_path / "c.csv")]) == 0
     patients = read_cohort(tmp_path / "c.csv")
