@@ -32,12 +32,14 @@ class Table:
     """What a table holds.
 
     :ivar columns: names, in the order of the file; "" where a column has none.
+    :ivar separator: of the columns.
     :ivar rows: line number in the file, and column to text ("" where a cell is missing); what stands beyond the last
         column is a list under None.
     """
 
     columns: list[str]
     rows: list[tuple[int, dict]]
+    separator: str = SEPARATORS[0]
 
 
 def read_table(path, known: Collection[str] = ()) -> Table:
@@ -64,7 +66,7 @@ def read_table(path, known: Collection[str] = ()) -> Table:
                 rows.append((reader.line_num + skipped, _row(columns, cells)))
     except csv.Error as error:
         raise TableError(f"line {reader.line_num + skipped} is not CSV: {error}", "Correct the line.") from error
-    return Table(columns or [], rows)
+    return Table(columns or [], rows, separator)
 
 
 def as_number(text: str) -> float | None:

@@ -96,7 +96,7 @@ def read_rows(path) -> list[Row]:
         table = read_table(path, (*REQUIRED, *OPTIONAL))
     except (OSError, TableError) as error:
         reason = getattr(error, "strerror", None) or error
-        hint = getattr(error, "hint", "Give a CSV file in UTF-8.")
+        hint = "Give a CSV file in UTF-8." if isinstance(error, OSError) else error.hint
         raise BadInput("batch_unreadable", f"The batch {path} cannot be read: {reason}.", hint) from error
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:

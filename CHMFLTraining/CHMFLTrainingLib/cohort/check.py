@@ -20,7 +20,7 @@ from CHMFLPredictorLib.reading.geometry import VoxelGrid
 from CHMFLPredictorLib.reading.volumes import Volume
 from CHMFLPredictorLib.tumor import location
 
-from .cohort import Patient, read_rows
+from .cohort import Patient, read_rows, separator_of
 from .findings import ERROR, NOTE, WARNING, Finding, sorted_findings
 
 PAPER_BOX_MM = (112.0, 112.0, 144.0)
@@ -80,6 +80,9 @@ def check_cohort(
         findings += [row.finding(ERROR, code, text + ".", "Mend the row.") for code, text in problems]
         broken = {text.split()[0] for code, text in problems if code == "file_missing"}
         findings += _check_files(row, broken, box_mm, contents)
+    if (separator := separator_of(path)) != "comma":
+        text = f"The table's separator is the {separator}; a comma in a number is taken for its decimal point."
+        findings.append(Finding(NOTE, "", "separator", text))
     lines = [_Row(line, patient) for line, patient, _ in rows]
     findings += _duplicates(lines, contents)
     findings += check_outcomes([row.patient for row in lines], folds)

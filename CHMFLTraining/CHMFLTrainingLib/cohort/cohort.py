@@ -93,6 +93,15 @@ def read_rows(path: Path) -> list[tuple[int, Patient, list[tuple[str, str]]]]:
     return [(line, *_patient(row, path.parent)) for line, row in table.rows]
 
 
+def separator_of(path: Path) -> str:
+    """What separates the columns of a cohort CSV, in a word.
+
+    :raises BadInput: cohort_unreadable.
+    """
+    separator = _table(Path(path), "cohort").separator
+    return {",": "comma", ";": "semicolon", "\t": "tab"}.get(separator, repr(separator))
+
+
 def read_outcomes(path: Path) -> dict[str, Patient]:
     """Outcomes without files, by patient_id: a CSV with patient_id, label and optionally time, event, clinical columns.
 
@@ -108,7 +117,7 @@ def read_outcomes(path: Path) -> dict[str, Patient]:
         raise BadInput("outcomes_unreadable", text, "Give a CSV with patient_id, label and optionally time and event.")
     found, problems = {}, []
     for line, row in table.rows:
-        patient, wrong = _patient(row | dict.fromkeys((*IMAGES, "mask")), Path())
+        patient, wrong = _patient(row | dict.fromkeys((*IMAGES, "mask"), ""), Path())
         wrong = [text for code, text in wrong if code not in ("image_missing", "mask_missing")]
         if patient.patient_id in found:
             wrong.append(f"patient {patient.patient_id} stands in two rows")
@@ -125,7 +134,7 @@ def _table(path: Path, what: str) -> Table:
         return _parsed(path.absolute(), version_of(path))
     except (OSError, TableError) as error:
         article = f"The {what}" if what == "cohort" else f"The table of {what}"
-        hint = getattr(error, "hint", "Give a CSV file in UTF-8.")
+        hint = "Give a CSV file in UTF-8." if isinstance(error, OSError) else error.hint
         raise BadInput(f"{what}_unreadable", f"{article} {path} cannot be read: {error}.", hint) from error
 
 

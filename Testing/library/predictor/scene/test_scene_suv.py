@@ -233,6 +233,21 @@ def test_what_is_missing_is_said_by_name(scene, database, tmp_path, changes, cod
     assert (run.ended.ending, run.ended.code) == (Ending.ERROR, code)
 
 
+def test_doubts_and_tracers_are_told_as_from_files(scene, database, tmp_path):
+    """The same words and the same SUVmax, whether Slicer or the command line read the series."""
+    injection = {"RadiopharmaceuticalStartDateTime": "20200310080000", "Radiopharmaceutical": "PSMA-1007"}
+    made_dicom.write_series(tmp_path / "pet", **injection)
+    pet = load_as_slicer_does(tmp_path / "pet", database)
+    tracer, doubt = suv.conversion(pet).warnings[1:]
+    assert (tracer["code"], doubt["code"]) == ("tracer_not_fdg", "injection_times_differ")
+    read = volumes.read_pet(tmp_path / "pet")
+    words = doubt["text"].split("The PET's SUVmax is ")[1]
+    told = {one["code"]: one["text"] for one in read.warnings}
+    assert told["injection_times_differ"].endswith(words) and "PSMA-1007" in told["tracer_not_fdg"]
+    highest = float(sitk.GetArrayViewFromImage(read.image).max())
+    assert words == f"{highest:.2f} by the first, {highest * 2 ** (3600 / 6586.2):.2f} by the second."
+
+
 # Files and units -----------------------------------------------------------------------------------------------------
 
 

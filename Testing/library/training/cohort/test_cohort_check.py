@@ -289,6 +289,7 @@ def test_a_cohort_as_a_spreadsheet_saves_it(phantoms, tmp_path):
     (one,) = read_cohort(path)
     assert (one.patient_id, one.pet, one.mask) == ("A", pet, mask)
     assert (one.label, one.time, one.event, one.clinical) == (1, 90.5, 1, {"Age": "60,5"})
+    assert "semicolon" in next(found.text for found in check_cohort(path).findings if found.code == "separator")
 
 
 @pytest.mark.parametrize(

@@ -371,7 +371,7 @@ def test_outcomes_are_joined_by_patient(patient, tmp_path):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("patient_id;label\nP1;1\n", "outcomes_unreadable"),
+        ("patient_id|label\nP1|1\n", "outcomes_unreadable"),
         ("patient_id,label\n", "outcomes_unreadable"),
         ("patient_id,label\nP1,yes\nP1,1\n", "outcomes_rows"),
     ],
