@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import BadInput
-from .geometry import VoxelGrid
+from .geometry import SAME_AXES, VoxelGrid, middle_lps, squared
 from .integrity import values_not_finite
 
 SPACING_MM = (0.1, 20.0)
@@ -24,14 +24,18 @@ def warning(code: str, text: str) -> dict:
 
 
 def settle_axes(image: sitk.Image) -> None:
-    """Set what is zero but for rounding in an image's directions to zero, in place.
+    """Set what is zero but for rounding in an image's directions to zero, and put axes that are off right angles by
+    rounding at right angles around the image's middle, in place.
 
     ITK cannot invert directions that hold numbers like 1e-320, and resamples to nothing then.
     """
-    direction = np.array(image.GetDirection())
-    settled = np.where(np.abs(direction) < 1e-12, 0.0, direction)
+    direction, middle = np.array(image.GetDirection()).reshape(3, 3), middle_lps(image)
+    skewed = np.abs(direction.T @ direction - np.eye(3)).max() > SAME_AXES
+    settled = squared(direction) if skewed else np.where(np.abs(direction) < 1e-12, 0.0, direction)
     if not np.array_equal(settled, direction):
-        image.SetDirection(settled.tolist())
+        image.SetDirection(settled.ravel().tolist())
+    if skewed:
+        image.SetOrigin((np.array(image.GetOrigin()) + middle - middle_lps(image)).tolist())
 
 
 def check_geometry(image: sitk.Image, name: str) -> list[dict]:

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS to RAS, and back
 LATTICE = 16  # points along each side of a grid, to see how much of it lies in another
+SAME_AXES = 1e-5  # of a direction's cosines: what is nearer to right angles is there but for rounding
 EDGE = 1e-6  # voxels: what lies on a grid's border but for rounding is inside
 
 
@@ -71,6 +72,12 @@ class VoxelGrid:
 def flipped(points) -> np.ndarray:
     """RAS of LPS, LPS of RAS: points (..., 3) with the signs of the first two coordinates changed."""
     return np.array(points, dtype=float) * (-1.0, -1.0, 1.0)
+
+
+def squared(axes: np.ndarray) -> np.ndarray:
+    """The axes at right angles that are nearest to unit vectors which are not quite, as columns (3, 3)."""
+    left, _, right = np.linalg.svd(axes)
+    return left @ right
 
 
 def index_to_ras(image: sitk.Image) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Reading and writing one image file with SimpleITK: a scalar 3D volume, or an error that says what the file is."""
 
+import json
 import os
 import re
 import secrets
@@ -8,9 +9,12 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..errors import BadInput
-from .integrity import EXPORT_HINT, check_intact
+from .integrity import EXPORT_HINT, check_intact, format_of
+from .nifti import as_itk_reads
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")  # each is one file, so that it can be written atomically
+HEADER_WARNINGS = "chmfl_warnings"  # field of an image: warnings as JSON, of the reading or of who wrote the file
+ITK_READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO"}  # ITK would choose by the suffix
 
 
 def require_file(path: str, role: str = "volume") -> None:
@@ -38,24 +42,41 @@ def read_file(path: str, role: str = "volume", pixel_type: int = sitk.sitkFloat3
     :param path: any file that SimpleITK reads; DICOM is read by :mod:`.dicom` instead.
     :param role: what the file is to the user ("PET", "CT", "mask"), for messages.
     :param pixel_type: SimpleITK pixel type to convert to while reading.
-    :return: 3D image in SimpleITK's LPS geometry, spacing in mm.
-    :raises BadInput: not_found, unreadable, empty_file, truncated_file, damaged_file, four_d, color_volume, one_slice,
-        bad_spacing, sheared.
+    :return: 3D image in SimpleITK's LPS geometry, spacing in mm; :func:`told_by` gives its warnings.
+    :raises BadInput: not_found, unreadable, empty_file, truncated_file, damaged_file, packed_file, four_d,
+        color_volume, one_slice, bad_spacing, sheared, temporary_unwritable.
     """
     require_file(path, role)
     check_intact(path, role)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
+    with as_itk_reads(path, role) as (readable, warnings):
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(readable)
+        if form := format_of(path):
+            reader.SetImageIO(ITK_READERS[form])
+        try:
+            reader.ReadImageInformation()
+            _require_scalar_3d(reader, path, role)
+            reader.SetOutputPixelType(pixel_type)
+            image = reader.Execute()
+        except RuntimeError as error:
+            if "allocate memory" in str(error) or "bad_alloc" in str(error):
+                raise MemoryError(str(error)) from error
+            raise _translated(error, path, role) from error
+    image = image[:, :, :, 0] if image.GetDimension() == 4 else image
+    if warnings:
+        image.SetMetaData(HEADER_WARNINGS, json.dumps(warnings))
+    return image
+
+
+def told_by(image: sitk.Image) -> list[dict]:
+    """The warnings that go with an image: of its reading, or of the Slicer scene that wrote the file, such as how it
+    was converted to SUV.
+    """
     try:
-        reader.ReadImageInformation()
-        _require_scalar_3d(reader, path, role)
-        reader.SetOutputPixelType(pixel_type)
-        image = reader.Execute()
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "bad_alloc" in str(error):
-            raise MemoryError(str(error)) from error
-        raise _translated(error, path, role) from error
-    return image[:, :, :, 0] if image.GetDimension() == 4 else image
+        told = json.loads(image.GetMetaData(HEADER_WARNINGS)) if image.HasMetaDataKey(HEADER_WARNINGS) else []
+        return [{"code": str(one["code"]), "text": str(one["text"])} for one in told]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def _require_scalar_3d(reader: sitk.ImageFileReader, path: str, role: str) -> None:

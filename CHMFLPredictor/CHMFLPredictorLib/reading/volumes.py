@@ -3,7 +3,6 @@
 Everything in SimpleITK's LPS geometry, mm. PET comes out in body-weight SUV (g/ml), CT in HU. Refusals are BadInput.
 """
 
-import json
 import os
 from dataclasses import dataclass, field
 
@@ -14,7 +13,7 @@ from ..errors import BadInput, OutOfMemory
 from . import checks, dicom
 from .checks import check_overlap, looks_like_ct, looks_like_pet, sampled, warning
 from .geometry import VoxelGrid
-from .image_files import read_file, require_file, write_image
+from .image_files import read_file, require_file, told_by, write_image
 from .masks import check_mask, tumor_label
 from .suv import suv_factors
 
@@ -33,7 +32,6 @@ __all__ = [
 AIR_HU = -1000.0  # what stands where there is no CT
 LOWEST_HU = -1024.0  # that a scanner writes; what lies below is padding outside its circle
 HEADER_FIELDS = ("chmfl_modality", "chmfl_units")  # what the Slicer scene knew of a volume that it wrote
-HEADER_WARNINGS = "chmfl_warnings"
 SWAP_HINT = "Check that PET and CT were not swapped or chosen twice."
 
 
@@ -175,7 +173,7 @@ def read_mask(path, label: int | None = None) -> Volume:
         hint = "Load it into 3D Slicer and export the tumor as a label map (NIfTI or NRRD)."
         raise BadInput("mask_is_dicom", f"The mask '{path}' is DICOM or a folder, not an image file.", hint)
     image = read_file(path, "mask")
-    warnings = checks.check_geometry(image, f"mask '{path}'")
+    warnings = told_by(image) + checks.check_geometry(image, f"mask '{path}'")
     checks.settle_axes(image)
     values = sitk.GetArrayViewFromImage(image)
     tumor = tumor_label(values, label, float(np.prod(image.GetSpacing())) / 1000, path)
@@ -212,16 +210,7 @@ def _load(path: str, role: str) -> Volume:
     modality, units = (known.get(key) for key in HEADER_FIELDS)
     if modality not in ("PT", "CT"):
         modality = None
-    return Volume(image, modality, units if units in ("SUV", "HU") else None, path, _told_by(image))
-
-
-def _told_by(image: sitk.Image) -> list[dict]:
-    """The warnings that the Slicer scene wrote into a volume's header, such as how it was converted to SUV."""
-    try:
-        told = json.loads(image.GetMetaData(HEADER_WARNINGS)) if image.HasMetaDataKey(HEADER_WARNINGS) else []
-        return [warning(str(one["code"]), str(one["text"])) for one in told]
-    except (ValueError, TypeError, KeyError):
-        return []
+    return Volume(image, modality, units if units in ("SUV", "HU") else None, path, told_by(image))
 
 
 def _from_series(series: dicom.Series, path: str, role: str) -> Volume:

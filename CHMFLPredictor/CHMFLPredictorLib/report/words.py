@@ -30,6 +30,8 @@ TODO = {
     "tracer_unknown": "Use the risk only if you know that this is FDG.",
     "tracer_unnamed": "Use the risk only if you know that this is FDG.",
     "partial_overlap": "Check that PET and CT are from the same study and registered.",
+    "nifti_two_positions": "Look at the pictures: where PET and CT do not fit, write the right place into both forms.",
+    "nifti_two_spacings": "Check the size of the patient in the pictures, and correct pixdim in the file.",
     "segmentation_off_mask": "Look at both outlines; the measurements are those of the network's segmentation.",
 }
 TODO_OUT_OF_RANGE = "The model was not tested on such input: its risk may be off by more than its interval says."
