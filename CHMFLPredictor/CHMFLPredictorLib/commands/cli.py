@@ -9,6 +9,7 @@ import itertools
 import logging
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -78,14 +79,21 @@ def _set_up_log(verbose: bool) -> None:
 
 
 def _check(options) -> None:
-    if options.batch and (options.pet or options.ct or options.center or options.segmentation):
+    if options.batch and (options.pet or options.ct or options.study or options.center or options.segmentation):
         raise BadInput(
-            "command_line", "--batch goes with no --pet, --ct, --center or --segmentation.", "Put them into the CSV."
+            "command_line",
+            "--batch goes with no --pet, --ct, --study, --center or --segmentation.",
+            "Put them into the CSV.",
         )
+    if options.study and (options.pet or options.ct):
+        text = "--study goes with no --pet and no --ct: it finds them."
+        raise BadInput("command_line", text, "Give the one or the others.")
+    if options.study:
+        options.pet = options.ct = options.study  # one DICOM folder for both is a study
     missing = [name for name in ("pet", "ct") if not getattr(options, name) and not options.batch]
     if missing:
         names = " and ".join(f"--{name}" for name in missing)
-        raise BadInput("command_line", f"{names} must be given.", "Give --pet and --ct, or --batch.")
+        raise BadInput("command_line", f"{names} must be given.", "Give --pet and --ct, --study, or --batch.")
 
 
 def _devices(progress: Progress) -> int:
@@ -117,13 +125,23 @@ def _work(options, progress: Progress, canceled, started) -> int:
 
 def _batch(options, progress: Progress, canceled) -> int:
     from ..predict.batch import RESULTS_FILE, batch_sentence, predict_batch, read_rows
+    from ..predict.patients import as_csv
     from ..predict.prediction import Predictor
 
-    read_rows(options.batch)  # a wrong CSV shows before the model is loaded
-    predictor = Predictor(options.model, options.device, options.engine, options.threads)
-    counts = predict_batch(
-        options.batch, options.output, predictor, risk_only=options.risk_only, progress=progress, canceled=canceled
-    )
+    left_out = []
+
+    def leave_out(name: str, reason: str) -> None:
+        left_out.append(name)
+        progress.say({"event": "warning", "code": "batch_patient_left_out", "text": f"{name}: {reason}"})
+
+    with tempfile.TemporaryDirectory(prefix="chmfl-", ignore_cleanup_errors=True) as folder:
+        source = as_csv(options.batch, folder, leave_out, canceled)
+        read_rows(source)  # a wrong CSV shows before the model is loaded
+        predictor = Predictor(options.model, options.device, options.engine, options.threads)
+        counts = predict_batch(
+            source, options.output, predictor, risk_only=options.risk_only, progress=progress, canceled=canceled
+        )
+    counts["left_out"] = len(left_out)
     table = Path(options.output).absolute() / RESULTS_FILE
     progress.say({"event": "result", "output": str(table.parent), "files": {RESULTS_FILE: str(table)}, **counts})
     if not progress.machine_reads:

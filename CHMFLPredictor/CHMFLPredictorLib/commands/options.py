@@ -10,7 +10,8 @@ from ..events import ROLES
 ENGINES = ("auto", "eager", "torch", "openvino")  # those of network/engines.py, which loads torch
 
 _USAGE = """%(prog)s --pet PET --ct CT --output DIR [options]
-       %(prog)s --batch CSV --output DIR [options]"""
+       %(prog)s --study FOLDER --output DIR [options]
+       %(prog)s --batch CSV|FOLDER --output DIR [options]"""
 _DESCRIPTION = """\
 Predict the risk of distant metastases, segment the tumor and explain the risk. Writes result.json, segmentation.nii.gz
 and relevance.nii.gz (both on the CT's grid) and report.html into the output folder."""
@@ -21,12 +22,18 @@ exit codes:
 examples:
   %(prog)s --pet PET.nii.gz --ct CT.nii.gz --output results
   %(prog)s --pet dicom/PT --ct dicom/CT --center -102.5 31 840 --output results
+  %(prog)s --study export --output results
   %(prog)s --batch patients.csv --output results
+
+study: a folder with the DICOM of one examination, as archives export it. Of several PETs the one that is corrected for
+attenuation is taken, of the CTs the one of its frame of reference that covers it; a warning lists what was left alone.
+What that leaves open is refused with the list.
 
 batch: patients.csv has the columns patient_id, pet, ct and, where wanted, segmentation (a mask that places the box) or
 center ("R A S" in mm); paths are relative to it. Each patient gets a folder in DIR, all get a row in DIR/results.csv. A
 row that fails is reported there and skipped; the exit code is 0 unless every row failed. Run again, patients that are
-finished are not computed again.
+finished are not computed again. A folder in place of the CSV has a folder for each patient with a PET and a CT in it or
+below, known by the words PET, PT, SUV, FDG and CT in file names, or DICOM; autoPET's and BIDS' folders are such.
 
 Research software, not for clinical use.
 """
@@ -72,7 +79,8 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
     images = parser.add_argument_group("images")
     images.add_argument("--pet", metavar="PET", help="FDG-PET: NIfTI, NRRD, MHA, ... in SUV, or a DICOM folder")
     images.add_argument("--ct", metavar="CT", help="CT of the same examination: a file in HU, or a DICOM folder")
-    images.add_argument("--batch", metavar="CSV", help="predict many patients, see below")
+    images.add_argument("--study", metavar="FOLDER", help="DICOM folder with both and whatever else, see below")
+    images.add_argument("--batch", metavar="CSV|FOLDER", help="predict many patients, see below")
     images.add_argument(
         "--output", metavar="DIR", required=True, help="folder for the results, made if it is not there"
     )

@@ -250,4 +250,5 @@ def batch_sentence(counts: dict, output) -> str:
     words = [f"{counts['done']} predicted"]
     words += [f"{counts['skipped']} finished before"] if counts["skipped"] else []
     words += [f"{counts['failed']} failed (see error_message in the table)"] if counts["failed"] else []
+    words += [f"{counts['left_out']} left out"] if counts.get("left_out") else []
     return f"{', '.join(words)}. Table: {os.path.join(os.path.abspath(output), RESULTS_FILE)}"

@@ -1,8 +1,10 @@
 """Finds the patients in a folder and writes them down as the CSV of a batch. Opens no image, only DICOM headers.
 
 A patient is a subfolder with a PET and a CT, told apart by whole words of the file names (``STS_001_PET.nii.gz``,
-``ct.nrrd``) or by the modality in DICOM headers. A mask of the tumor may lie beside them. What is incomplete or leaves
-a choice is left out with a reason; it is never guessed.
+``ct.nrrd``) or by the modality in DICOM headers. A mask of the tumor may lie beside them. The files may lie deeper, in
+folders by examination (autoPET: ``PETCT_1/2003-PET-CT/SUV.nii.gz``) or by modality (BIDS: ``sub-01/pet/``): the
+smallest folder that holds a PET and a CT is an examination, and a patient with several has a row for each. What is
+incomplete or leaves a choice is left out with a reason; it is never guessed.
 """
 
 import csv
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from ..errors import BadInput, Canceled, MissingDependency
 from ..files import write_bytes
-from ..reading.dicom import MOST_FILES, NOT_SLICES, SUFFIXES, is_dicom_file
+from ..reading.dicom import MOST_FILES, is_dicom_file, is_passed_over
 from .batch import OPTIONAL, REQUIRED, RESULTS_FILE
 from .output_folder import RESULT_FILES
 
@@ -24,22 +26,23 @@ PET_WORDS = {"suv": 0, "pet": 1, "pt": 1, "fdg": 1}  # the lower number wins: SU
 CT_WORDS = {"ct": 0}
 MASK_WORDS = {"gtv": 0, "tumor": 1, "tumour": 1, "mask": 2, "segmentation": 2, "seg": 2}
 NAMES_HINT = (
-    "Each patient needs a folder of its own with a PET and a CT: files (.nii, .nii.gz, .nrrd, .mha) with the word PET, "
-    "PT, SUV or FDG and the word CT in their names, such as PET.nii.gz and STS_001_CT.nrrd, or their DICOM series. "
-    "Whatever is named otherwise goes into a patients.csv with the columns patient_id, pet, ct."
+    "Each patient needs a folder of its own with, in it or below, a PET and a CT: files (.nii, .nii.gz, .nrrd, .mha) "
+    "with the word PET, PT, SUV or FDG and the word CT in their names, such as PET.nii.gz and STS_001_CT.nrrd, or "
+    "their DICOM series. Whatever is named otherwise goes into a patients.csv with the columns patient_id, pet, ct."
 )
 _DEEPEST = 5  # folders below a patient's
 _STUDY = re.compile(r"\b(?:pet|pt) ct\b|\bct (?:pet|pt)\b")  # names the examination, not one of its images
 
 
 def find_patients(folder, on_left_out=None, canceled=lambda: False) -> list[dict]:
-    """Find the patients in a folder: one in each subfolder, or the only one in the folder itself.
+    """Find the patients in a folder: those in each subfolder, or the only one in the folder itself.
 
     :param folder: its hidden subfolders and the results of an earlier batch are passed over.
     :param on_left_out: called with the name and the reason of each subfolder that is no complete patient.
     :param canceled: called often; returning True stops the search.
-    :return: one dict a patient, in the order of their names, with absolute paths: ``patient_id``, ``pet``, ``ct`` and
-        ``segmentation`` where there is a mask; a path is a file, or a folder of DICOM files.
+    :return: one dict an examination, in the order of their names, with absolute paths: ``patient_id`` (the subfolder's
+        name, of a patient with several followed by that of the examination), ``pet``, ``ct`` and ``segmentation`` where
+        there is a mask; a path is a file, or a folder of DICOM files.
     :raises BadInput: ``batch_folder_missing``, ``batch_folder_unreadable``, ``batch_folder_empty``.
     :raises MissingDependency: ``pydicom_missing``, when there are DICOM files and no pydicom.
     :raises Canceled: the search was stopped.
@@ -53,8 +56,8 @@ def find_patients(folder, on_left_out=None, canceled=lambda: False) -> list[dict
         if itself.complete:
             return [itself.row()]
         for subfolder in _subfolders(folder):
-            found = _look_into(subfolder, canceled)
-            (patients if found.complete else left_out).append(found)
+            for found in _examinations(subfolder, canceled):
+                (patients if found.complete else left_out).append(found)
         if not patients and (whole := _one_patient(folder, left_out)):
             return [whole.row()]
     except OSError as error:
@@ -64,8 +67,20 @@ def find_patients(folder, on_left_out=None, canceled=lambda: False) -> list[dict
         raise _nothing_found(folder, itself, left_out)
     for found in left_out:
         if on_left_out is not None:
-            on_left_out(found.folder.name, found.reason())
+            on_left_out(found.name, found.reason())
     return [found.row() for found in patients]
+
+
+def as_csv(source, folder, on_left_out=None, canceled=lambda: False) -> Path:
+    """The CSV of a batch: the one that is given, or one written into ``folder`` for the patients of a folder.
+
+    :param source: a CSV, or a folder of patients, see :func:`find_patients`, also for what may be raised.
+    :param folder: takes the CSV of a folder of patients.
+    """
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        return path
+    return write_csv(find_patients(path, on_left_out, canceled), Path(folder) / "patients.csv")
 
 
 def write_csv(rows, path) -> Path:
@@ -96,10 +111,14 @@ class _Found:
     """What a folder holds of a patient: candidates by role ("pet", "ct", "segmentation"), and whose it is by DICOM."""
 
     folder: Path
+    name: str = ""
     candidates: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     dicom: bool = False
     patient_ids: set[str] = field(default_factory=set)
     searched_all: bool = True
+
+    def __post_init__(self):
+        self.name = self.name or self.folder.name or "patient"
 
     @property
     def complete(self) -> bool:
@@ -126,7 +145,7 @@ class _Found:
 
     def row(self) -> dict:
         """The patient as a row of the batch."""
-        row = {"patient_id": self.folder.name or "patient"}
+        row = {"patient_id": self.name}
         several = any(len(self.candidates[role]) > 1 for role in ("pet", "ct"))
         for role in ("pet", "ct"):  # several DICOM folders: the prediction chooses among the series, or names them
             row[role] = str(self.folder if several else self.candidates[role][0])
@@ -137,12 +156,53 @@ class _Found:
 
 def _look_into(folder: Path, canceled, deepest: int = _DEEPEST) -> _Found:
     """What a folder holds: its own image files by their names, or else the DICOM files in it and below."""
-    found = _Found(folder)
-    files = _image_files(folder)
-    for role, words in (("pet", PET_WORDS), ("ct", CT_WORDS), ("segmentation", MASK_WORDS)):
-        found.candidates[role] = _best([path for path in files if _role(path) == role], words)
+    found = _own_files(folder)
     if not found.candidates["pet"] and not found.candidates["ct"]:
         _look_for_dicom(found, canceled, deepest)
+    return found
+
+
+def _examinations(folder: Path, canceled) -> list[_Found]:
+    """A patient's examinations: image files by their names, at whatever depth, or else the DICOM files; one that is
+    incomplete where there is none.
+    """
+    by_names = _by_names(folder, canceled)
+    if not any(found.complete for found in by_names):
+        by_headers = _look_into(folder, canceled)
+        by_names = [by_headers] if by_headers.dicom or not by_names else by_names
+    for found in by_names if len(by_names) > 1 else ():
+        found.name = "_".join((folder.name, *found.folder.relative_to(folder).parts))
+    by_names[0].name = by_names[0].name if len(by_names) > 1 else folder.name
+    return by_names
+
+
+def _by_names(folder: Path, canceled, depth: int = 0) -> list[_Found]:
+    """The smallest folders that hold a PET and a CT and whatever lies beside them, if there are such below this one; or
+    all that is in and below this one together, if that is anything.
+    """
+    if canceled():
+        raise Canceled()
+    found, below = _own_files(folder), []
+    if depth > _DEEPEST or (found.candidates["pet"] and found.candidates["ct"]):
+        return [found]
+    for subfolder in _subfolders(folder):
+        below += _by_names(subfolder, canceled, depth + 1)
+    whole = [part for part in below if part.complete]
+    if whole and not found.candidates["pet"] and not found.candidates["ct"]:
+        if len(below) == 1 and not whole[0].candidates["segmentation"]:
+            whole[0].candidates["segmentation"] = found.candidates["segmentation"]
+        return below
+    for part in below:
+        for role, paths in part.candidates.items():
+            found.candidates[role] += paths
+    return [found] if any(found.candidates.values()) else []
+
+
+def _own_files(folder: Path) -> _Found:
+    """A folder's own image files by their names."""
+    found, files = _Found(folder), _image_files(folder)
+    for role, words in (("pet", PET_WORDS), ("ct", CT_WORDS), ("segmentation", MASK_WORDS)):
+        found.candidates[role] = _best([path for path in files if _role(path) == role], words)
     return found
 
 
@@ -200,7 +260,7 @@ def _look_for_dicom(found: _Found, canceled, deepest: int) -> None:
             if canceled():
                 raise Canceled()
             looked_at += 1
-            if name.startswith(".") or name in NOT_SLICES or not path.is_file() or not is_dicom_file(str(path)):
+            if is_passed_over(name) or not path.is_file() or not is_dicom_file(str(path)):
                 continue
             modality, patient_id = _modality(path)
             if role := {"PT": "pet", "CT": "ct"}.get(modality):
@@ -222,21 +282,21 @@ def _modality(path: Path) -> tuple[str, str]:
         hint = "Install it: python -m pip install pydicom. Or convert the series to NIfTI or NRRD."
         raise MissingDependency("pydicom_missing", "Reading DICOM needs the Python package pydicom.", hint) from error
     try:
-        named = path.suffix.lower() in SUFFIXES
         tags = ["Modality", "PatientID"]
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=named)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
         return str(header.get("Modality", "") or ""), str(header.get("PatientID", "") or "")
     except Exception:  # pydicom raises many kinds on damaged files
         return "", ""
 
 
 def _one_patient(folder: Path, parts: list[_Found]) -> _Found | None:
-    """The only patient of a folder whose subfolders are series (PT/, CT/), if they are that."""
-    whole = _Found(folder, dicom=True, patient_ids=set().union(*(part.patient_ids for part in parts)))
+    """The only patient of a folder whose subfolders are series or modalities (PT/, CT/), if they are that."""
+    parts = [part for part in parts if part.dicom or _role(part.folder) in ("pet", "ct")]
+    whole = _Found(folder, dicom=any(part.dicom for part in parts))
     for part in parts:
-        if part.dicom:
-            for role in ("pet", "ct"):
-                whole.candidates[role] += part.candidates[role]
+        whole.patient_ids |= part.patient_ids
+        for role in ("pet", "ct"):
+            whole.candidates[role] += part.candidates[role]
     masks = [path for path in _image_files(folder) if _role(path) == "segmentation"]
     whole.candidates["segmentation"] = _best(masks, MASK_WORDS)
     return whole if whole.complete else None
@@ -249,7 +309,7 @@ def _nothing_found(folder: Path, itself: _Found, left_out: list[_Found]) -> BadI
     if images or not left_out:
         text += f" {itself.reason()}"
     if left_out:
-        reasons = "; ".join(f"'{found.folder.name}': {found.reason().rstrip('.')}" for found in left_out[:5])
+        reasons = "; ".join(f"'{found.name}': {found.reason().rstrip('.')}" for found in left_out[:5])
         more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         text += f" Looked into {len(left_out)} subfolder{'s' * (len(left_out) != 1)}: {reasons}{more}."
     return BadInput("batch_folder_empty", text, NAMES_HINT)

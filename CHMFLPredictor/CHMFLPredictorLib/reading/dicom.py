@@ -17,7 +17,10 @@ from .dicom_grid import slice_grid
 
 MOST_FILES = 20_000
 SUFFIXES = (".dcm", ".dicom", ".ima")
-NOT_SLICES = ("DICOMDIR", "LICENSE", "VERSION")
+INDEX = "DICOMDIR"
+NOT_SLICES = (INDEX, "LICENSE", "VERSION")
+# Value representations of an element that a file without preamble may begin with
+FIRST_VRS = (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"SH")
 ONE_SERIES_HINT = (
     "Give one DICOM file of the wanted series instead of the folder, or move the series into a folder of its own."
 )
@@ -39,11 +42,18 @@ class Series:
     modality: str
     description: str
     slices: list[Slice] = field(default_factory=list)
+    notes: list[dict] = field(default_factory=list)  # why this one and not another: warnings
 
     def describe(self) -> str:
         """How messages call the series."""
         count = f"{len(self.slices)} file" + "s" * (len(self.slices) != 1)
         return f"'{self.description or 'no description'}' ({self.modality}, {count}, SeriesInstanceUID {self.uid})"
+
+    @property
+    def attenuation_corrected(self) -> bool | None:
+        """What Corrected Image (0028,0051) says of a PET; None where it is absent."""
+        said = self.slices[0].header.get("CorrectedImage")
+        return "ATTN" in said if said else None
 
     def headers(self) -> list:
         """The headers, in the slices' present order (by position after ``load_series``)."""
@@ -61,8 +71,19 @@ class Series:
 
 
 def is_dicom_file(path: str) -> bool:
-    """Whether a file is DICOM, by its magic word or its suffix."""
-    return _has_magic(path) or os.path.splitext(path)[1].lower() in SUFFIXES
+    """Whether a file is DICOM, by its magic word, its suffix, or a beginning like that of files without either."""
+    return _is_marked(path) or _begins_as_dicom(path)
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file's name is that of no image: hidden, or what lies beside images on a disc, in any case."""
+    return name.startswith(".") or name.upper() in NOT_SLICES
+
+
+def folder_of_index(path: str) -> str:
+    """The folder of a DICOMDIR that is given in place of it; every other path as it is."""
+    is_index = os.path.basename(path).upper() == INDEX and os.path.isfile(path)
+    return os.path.dirname(os.path.abspath(path)) if is_index else path
 
 
 def find_series(folder: str, recursive: bool = True) -> list[Series]:
@@ -91,12 +112,12 @@ def find_series(folder: str, recursive: bool = True) -> list[Series]:
 
 
 def choose_series(series: list[Series], folder: str, role: str) -> Series:
-    """The only image series of a folder that fits.
+    """The only image series of a folder that fits; of several PETs the only one that is corrected for attenuation.
 
     :param role: "PET" or "CT" take the only series of that modality; anything else takes the only image series.
     :raises BadInput: dicom_no_image_series, dicom_no_pet_series, dicom_no_ct_series, dicom_many_series.
     """
-    images = [one for one in series if _is_volume(one)]
+    images = [one for one in series if is_volume(one)]
     listing = "; ".join(one.describe() for one in series[:10])
     if not images:
         text = f"The folder '{folder}' holds no DICOM images, only {listing}."
@@ -106,14 +127,47 @@ def choose_series(series: list[Series], folder: str, role: str) -> Series:
     if not fitting:
         if len(images) == 1:
             return images[0]  # the caller says that it is the other one
-        text = f"The folder '{folder}' holds no {role} series. Found: {listing}."
-        raise BadInput(f"dicom_no_{role.lower()}_series", text, f"Choose the folder with the {role}.")
-    whole = [one for one in fitting if len(one.slices) > 1] or fitting  # a scout picture beside a volume
+        raise no_series(series, folder, role)
+    whole = corrected(volumes_of(fitting))
     if len(whole) > 1:
         listing = "; ".join(one.describe() for one in whole[:10])
         text = f"The folder '{folder}' holds {len(whole)} {'' if modality is None else role + ' '}series: {listing}."
         raise BadInput("dicom_many_series", text, ONE_SERIES_HINT)
     return whole[0]
+
+
+def no_series(series: list[Series], folder: str, role: str) -> BadInput:
+    """The refusal of a folder without a PET or without a CT."""
+    listing = "; ".join(one.describe() for one in series[:10])
+    text = f"The folder '{folder}' holds no {role} series. Found: {listing}."
+    return BadInput(f"dicom_no_{role.lower()}_series", text, f"Choose the folder with the {role}.")
+
+
+def is_volume(series: Series) -> bool:
+    """Whether a series holds slices in space: no structure sets, reports or scout pictures."""
+    return any(
+        "Rows" in one.header
+        and ("ImagePositionPatient" in one.header or int(one.header.get("NumberOfFrames", 1) or 1) > 1)
+        and "LOCALIZER" not in (one.header.get("ImageType") or [])
+        for one in series.slices
+    )
+
+
+def volumes_of(series: list[Series]) -> list[Series]:
+    """Those of image series with more than one slice (a scout picture lies beside a volume), or all."""
+    return [one for one in series if is_volume(one) and len(one.slices) > 1] or series
+
+
+def corrected(series: list[Series]) -> list[Series]:
+    """Of several PETs those that are corrected for attenuation, if the headers tell; the only one notes why."""
+    if len(series) < 2 or {one.modality for one in series} != {"PT"}:
+        return series
+    kept = [one for one in series if one.attenuation_corrected]
+    if len(kept) == 1:
+        others = "; ".join(one.describe() for one in series if one is not kept[0])
+        text = f"The PET {kept[0].describe()} was taken: it alone is corrected for attenuation. Left alone: {others}."
+        kept[0].notes.append({"code": "pet_corrected_chosen", "text": text})
+    return kept or series
 
 
 def series_of_file(path: str, role: str) -> Series:
@@ -124,7 +178,7 @@ def series_of_file(path: str, role: str) -> Series:
         raise BadInput("unreadable", f"The {role} '{path}' is not a DICOM file.", "Choose a DICOM image or its folder.")
     uid = str(header.get("SeriesInstanceUID", "") or "none")
     series = next(one for one in find_series(os.path.dirname(os.path.abspath(path)), False) if one.uid == uid)
-    if not _is_volume(series):
+    if not is_volume(series):
         text = f"The {role} '{path}' is no image slice but belongs to {series.describe()}."
         raise BadInput("dicom_no_image_series", text, "Choose a file of the image series, or its folder.")
     return series
@@ -180,50 +234,57 @@ def _files(folder: str, recursive: bool) -> list[str]:
     found = []
     for base, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
-        found += [
-            os.path.join(base, name) for name in sorted(names) if not name.startswith(".") and name not in NOT_SLICES
-        ]
+        found += [os.path.join(base, name) for name in sorted(names) if not is_passed_over(name)]
         if len(found) > MOST_FILES:
             text = f"The folder '{folder}' holds more than {MOST_FILES} files."
             raise BadInput("dicom_too_many_files", text, "Choose the folder of one examination or one series.")
     return found
 
 
-def _has_magic(path: str) -> bool:
+def _first_bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return file.read(132)
     except OSError:
+        return b""
+
+
+def _is_marked(path: str) -> bool:
+    """Whether a file says that it is DICOM, by its suffix or by the magic word behind its preamble."""
+    return os.path.splitext(path)[1].lower() in SUFFIXES or _first_bytes(path)[128:] == b"DICM"
+
+
+def _begins_as_dicom(path: str) -> bool:
+    """Whether a file begins with the elements of a file meta or data set, without preamble, as old archives write."""
+    raw = _first_bytes(path)
+    group, element, length = raw[:2], raw[2:4], int.from_bytes(raw[4:8], "little")
+    if len(raw) < 132 or group not in (b"\2\0", b"\x08\0", b"\0\x08"):
         return False
+    low = int.from_bytes(element, "big" if group == b"\0\x08" else "little") <= 0x60
+    return low and (raw[4:6] in FIRST_VRS or (length <= 128 and length % 2 == 0))
 
 
 def _header(pydicom, path: str):
     """The header of a DICOM file, or None for a file that is something else."""
-    named = os.path.splitext(path)[1].lower() in SUFFIXES
-    if not named and not _has_magic(path):
+    marked = _is_marked(path)
+    if not marked and not _begins_as_dicom(path):
         return None
     if os.path.getsize(path) == 0:
         raise BadInput("empty_file", f"The DICOM file '{path}' has zero bytes.", "Copy or export the series again.")
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=named)
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        if "DirectoryRecordSequence" in header:
+            return None  # the index of a disc, whatever its name
         if "Modality" not in header and "SOPClassUID" not in header:
             raise ValueError("it has no DICOM header")
     except Exception as error:  # pydicom raises many kinds on damaged files
+        if not marked:
+            return None
         text = f"The DICOM file '{path}' cannot be read: {error}."
         raise BadInput(
             "unreadable", text, "Copy or export the series again; leaving the file out would lose a slice."
         ) from error
     return header
-
-
-def _is_volume(series: Series) -> bool:
-    """Whether a series holds slices in space: no structure sets, reports or scout pictures."""
-    return any(
-        "Rows" in one.header
-        and ("ImagePositionPatient" in one.header or int(one.header.get("NumberOfFrames", 1) or 1) > 1)
-        and "LOCALIZER" not in (one.header.get("ImageType") or [])
-        for one in series.slices
-    )
 
 
 def _refuse_multiframe(series: Series) -> None:
@@ -249,8 +310,7 @@ def _read_pixels(pydicom, one: Slice, target: np.ndarray, factor: float) -> None
         if "PixelData" not in dataset:
             raise ValueError("it has no pixels")
         slope, intercept = rescale(one.header)
-        compressed = dataset.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian).is_compressed
-        if compressed:  # ITK decodes every JPEG; it applies the slope itself
+        if _transfer_syntax(pydicom, dataset).is_compressed:  # ITK decodes every JPEG; it applies the slope itself
             decoded = sitk.ReadImage(one.path, sitk.sitkFloat32)  # named: its array view does not keep it alive
             stored, slope, intercept = sitk.GetArrayViewFromImage(decoded)[0], 1.0, 0.0
         else:
@@ -263,6 +323,20 @@ def _read_pixels(pydicom, one: Slice, target: np.ndarray, factor: float) -> None
         raise BadInput("dicom_unreadable_pixels", text, "Copy or export the series again.") from error
     if intercept:
         target += np.float32(intercept * factor)
+
+
+def _transfer_syntax(pydicom, dataset):
+    """How a data set is written: by its file meta, which old archives leave out, or else as pydicom could read it."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax:
+        return syntax
+    if dataset["PixelData"].is_undefined_length:
+        raise ValueError("they are compressed, and the file does not say how (0002,0010)")
+    implicit, little = dataset.original_encoding
+    uids = pydicom.uid
+    explicit = uids.ExplicitVRLittleEndian if little else uids.ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = uids.ImplicitVRLittleEndian if implicit else explicit
+    return dataset.file_meta.TransferSyntaxUID
 
 
 def _stored(dataset) -> np.ndarray:

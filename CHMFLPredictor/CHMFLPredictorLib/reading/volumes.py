@@ -15,6 +15,7 @@ from .checks import check_overlap, looks_like_ct, looks_like_pet, sampled, warni
 from .geometry import VoxelGrid
 from .image_files import read_file, require_file, told_by, write_image
 from .masks import check_mask, tumor_label
+from .study import choose_study
 from .suv import suv_factors
 
 __all__ = [
@@ -65,8 +66,10 @@ def read_volume(path) -> Volume:
     return volume
 
 
-def read_pet(path) -> Volume:
+def read_pet(path, series: dicom.Series | None = None) -> Volume:
     """Read a PET as body-weight SUV.
+
+    :param series: of a folder's DICOM series, the one that was chosen already.
 
     DICOM is converted by :func:`.suv.suv_factors`, slice by slice. A file without units is judged by its values, and a
     warning (pet_units_assumed) says what was assumed.
@@ -74,7 +77,7 @@ def read_pet(path) -> Volume:
     :raises BadInput: besides those of :func:`read_volume`: pet_is_ct, label_map_as_pet, pet_in_bqml, pet_units_unknown,
         and those of :mod:`.suv`.
     """
-    volume, (low, high) = _read(path, "PET")
+    volume, (low, high) = _read(path, "PET", series)
     name, sample = f"PET '{path}'", sampled(volume.image)
     if looks_like_ct(low, sample):
         raise BadInput("pet_is_ct", f"The {name} looks like a CT: its values go down to {low:.0f}.", SWAP_HINT)
@@ -87,12 +90,13 @@ def read_pet(path) -> Volume:
     return volume
 
 
-def read_ct(path) -> Volume:
+def read_ct(path, series: dicom.Series | None = None) -> Volume:
     """Read a CT in Hounsfield units; values below -1024 HU (padding outside the scanner's circle) become -1024.
 
+    :param series: of a folder's DICOM series, the one that was chosen already.
     :raises BadInput: besides those of :func:`read_volume`: ct_is_pet, ct_not_hu, label_map_as_ct.
     """
-    volume, (low, _) = _read(path, "CT")
+    volume, (low, _) = _read(path, "CT", series)
     name, sample = f"CT '{path}'", sampled(volume.image)
     if volume.modality is None:
         checks.refuse_label_map(volume.image, name, "CT")
@@ -108,13 +112,17 @@ def read_ct(path) -> Volume:
 
 
 def read_pair(pet_path, ct_path) -> tuple[Volume, Volume, list[dict]]:
-    """Read a PET and a CT and check them together.
+    """Read a PET and a CT and check them together. One DICOM folder given for both is a study, see :mod:`.study`.
 
     :return: PET in SUV, CT in HU, and all warnings.
     :raises BadInput: those of :func:`read_pet`, :func:`read_ct` and :func:`check_pair`; swapped_pet_ct and same_volume
         are told apart from an image that is wrong alone.
     """
-    pet_path, ct_path = str(pet_path), str(ct_path)
+    pet_path, ct_path = (dicom.folder_of_index(os.path.expanduser(str(path))) for path in (pet_path, ct_path))
+    if checks.same_path(pet_path, ct_path) and os.path.isdir(pet_path):
+        pet_series, ct_series = choose_study(pet_path)
+        pet, ct = read_pet(pet_path, pet_series), read_ct(ct_path, ct_series)
+        return pet, ct, pet.warnings + ct.warnings + check_pair(pet, ct)
     if checks.same_path(pet_path, ct_path) and os.path.isfile(pet_path):
         raise BadInput("same_volume", f"PET and CT are the same file '{pet_path}'.", "Choose the other one of the two.")
     try:
@@ -185,10 +193,10 @@ def read_mask(path, label: int | None = None) -> Volume:
 # Inside ----------------------------------------------------------------------------------------------
 
 
-def _read(path, role: str) -> tuple[Volume, tuple[float, float]]:
-    path = os.path.expanduser(str(path))
+def _read(path, role: str, series: dicom.Series | None = None) -> tuple[Volume, tuple[float, float]]:
+    path = dicom.folder_of_index(os.path.expanduser(str(path)))
     try:
-        volume = _load(path, role)
+        volume = _load(path, role) if series is None else _from_series(series, path, role)
         volume.warnings += checks.check_geometry(volume.image, f"{role} '{path}'")
         checks.settle_axes(volume.image)
         return volume, checks.check_values(volume.image, f"{role} '{path}'")
@@ -228,7 +236,8 @@ def _from_series(series: dicom.Series, path: str, role: str) -> Volume:
     for conversion in conversions:
         warnings += conversion.told(float(sitk.GetArrayViewFromImage(image).max()))
     units = {"CT": "HU", "PT": str(series.headers()[0].get("Units", "")) or None}.get(series.modality)
-    return Volume(image, series.modality, "SUV" if role == "PET" else units, path, warnings, series.identity())
+    told = [*series.notes, *warnings]
+    return Volume(image, series.modality, "SUV" if role == "PET" else units, path, told, series.identity())
 
 
 def _explain_wrong_modality(error: BadInput, pet_path: str, ct_path: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..child.process import ChildProcess, Ended, Ending, launch
 from ..errors import BadInput
-from ..predict import patients
 from ..predict.batch import RESULTS_FILE, read_rows
+from ..predict.patients import as_csv
 from .batch_run import BatchRun
 from .batch_table import LEFT_OUT, RUNNING, BatchTable, numbers_of
 from .run import RunOptions
@@ -155,10 +155,8 @@ class _Search:
 
     def _run(self) -> None:
         try:
-            path, left_out = Path(self._source).expanduser(), []
-            if path.is_dir():
-                rows = patients.find_patients(path, lambda *one: left_out.append(one), self._canceled)
-                path = patients.write_csv(rows, self._folder / "patients.csv")
+            left_out = []
+            path = as_csv(self._source, self._folder, lambda *one: left_out.append(one), self._canceled)
             self._found = path, [row.patient_id for row in read_rows(path)], left_out
         except BaseException as error:  # raised again where the result is asked for
             self._error = error

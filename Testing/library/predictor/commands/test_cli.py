@@ -1,12 +1,16 @@
 """The command line as a person and as a parent process use it."""
 
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 from CHMFLPredictorLib import __version__, failures
 from CHMFLPredictorLib.commands.cli import ENGINES, main
 from CHMFLPredictorLib.errors import ChmflError, OutOfMemory
@@ -15,6 +19,7 @@ from CHMFLPredictorLib.model import loader
 from CHMFLPredictorLib.network import engines
 from CHMFLPredictorLib.protocol import BarProgress
 from conftest import REPOSITORY
+from made_dicom import write_series
 from small_patient import predict_arguments, run, small  # noqa: F401
 
 LIBRARY = REPOSITORY / "CHMFLPredictor"
@@ -276,3 +281,61 @@ def test_only_memory_and_packages_are_recognized():
     known = OutOfMemory("out_of_memory", "a", "b")
     assert failures.as_known(known) is known
     assert isinstance(failures.as_known(ModuleNotFoundError("x", name="pydicom.uid")), ChmflError)
+
+
+def test_a_folder_as_a_batch(small, tiny_bundle, tmp_path, capsys):  # noqa: F811
+    """As autoPET keeps it; who is incomplete is said and counted."""
+    patients, output = tmp_path / "patients", tmp_path / "out"
+    for folder in ("a/study", "b/study"):
+        (patients / folder).mkdir(parents=True)
+        shutil.copy(small / "CT.nii.gz", patients / folder / "CT.nii.gz")
+    shutil.copy(small / "PET.nii.gz", patients / "a" / "study" / "SUV.nii.gz")
+    arguments = ["predict", "--batch", patients, "--output", output, "--model", tiny_bundle, "--risk-only"]
+    for counts in ({"done": 1, "skipped": 0}, {"done": 0, "skipped": 1}):
+        code, events = run(capsys, *arguments)
+        assert code == 0 and events[0]["code"] == "batch_patient_left_out" and events[0]["text"] == "b: It has no PET."
+        assert {key: events[-1][key] for key in ("done", "failed", "skipped", "left_out")} == {
+            "failed": 0,
+            "left_out": 1,
+            **counts,
+        }
+    with open(output / "results.csv", newline="", encoding="utf-8") as file:
+        assert [(row["patient_id"], row["status"]) for row in csv.DictReader(file)] == [("a", "done")]
+    code, events = run(capsys, "predict", "--batch", patients / "b", "--output", output)
+    assert code == 2 and events[-1]["code"] == "batch_folder_empty"
+
+
+def write_images(folder, modality, image, **changes):
+    """Write an image in SUV or HU as a DICOM series."""
+    slope = 0.001 if modality == "PT" else 1
+    stored = np.rint(sitk.GetArrayFromImage(image) / slope).astype("<i2")
+
+    def edit(index, one):
+        one.PixelData = stored[index].tobytes()
+
+    (x, y, z), units = image.GetSpacing(), {"Units": "GML"} if modality == "PT" else {}
+    place = {"shape": stored.shape[1:], "step": z, "origin": image.GetOrigin(), "PixelSpacing": [y, x]}
+    scale = {"RescaleSlope": slope, "RescaleIntercept": 0}
+    write_series(folder, modality, slices=len(stored), edit=edit, **place, **scale, **units, **changes)
+
+
+def test_a_study_as_an_archive_exports_it(small, tiny_bundle, tmp_path, capsys):  # noqa: F811
+    """The same risk as of its corrected PET and its CT alone; a second CT of the same range is a choice."""
+    pet, ct = (sitk.ReadImage(str(small / f"{name}.nii.gz")) for name in ("PET", "CT"))
+    write_images(tmp_path / "study" / "1", "PT", pet)
+    write_images(tmp_path / "study" / "2", "CT", ct)
+    nac = {"CorrectedImage": ["NORM", "DECY"], "SeriesInstanceUID": "1.2.3", "SeriesDescription": "PET NAC"}
+    write_images(tmp_path / "study" / "3", "PT", pet * 0.3, **nac)
+    common = ["--model", tiny_bundle, "--risk-only", "--output"]
+    code, events = run(capsys, "predict", "--study", tmp_path / "study", *common, tmp_path / "out")
+    assert code == 0 and [e["code"] for e in events if e["event"] == "warning"].count("study_chosen") == 1
+    result = events[-1]["result"]
+    assert "PET NAC" in result["warnings"][0]["text"]
+    pair = ["--pet", tmp_path / "study" / "1", "--ct", tmp_path / "study" / "2"]
+    assert run(capsys, "predict", *pair, *common, tmp_path / "b")[1][-1]["result"]["risk"] == result["risk"]
+    write_images(tmp_path / "study" / "4", "CT", ct, SeriesInstanceUID="1.2.4", SeriesDescription="lung kernel")
+    code, events = run(capsys, "predict", "--study", tmp_path / "study", *common, tmp_path / "out")
+    assert code == 2 and events[-1]["code"] == "study_undecided" and "lung kernel" in events[-1]["message"]
+    for extra in (["--pet", "x"], ["--ct", "x"], ["--batch", "x"]):
+        code, events = run(capsys, "predict", "--study", tmp_path / "study", *extra, *common, tmp_path / "out")
+        assert code == 2 and events[-1]["code"] == "command_line"

@@ -103,6 +103,67 @@ def test_many_reasons_are_cut(tmp_path):
         find_patients(tmp_path)
 
 
+# Files that lie deeper -----------------------------------------------------------------------------------------------
+
+
+def test_autopets_folders(tmp_path):
+    """Patient, examination, files; the CT on its own grid is taken, and a patient with two has two rows."""
+    for folder in ("PETCT_a/2003-PET-CT", "PETCT_b/2004-PET-CT", "PETCT_b/2005-PET-CT"):
+        make(tmp_path / folder, "SUV.nii.gz", "PET.nii.gz", "CTres.nii.gz", "CT.nii.gz", "SEG.nii.gz")
+    make(tmp_path / "PETCT_c" / "2006-PET-CT", "CT.nii.gz")
+    reasons = {}
+    rows = find_patients(tmp_path, reasons.__setitem__)
+    assert [row["patient_id"] for row in rows] == ["PETCT_a", "PETCT_b_2004-PET-CT", "PETCT_b_2005-PET-CT"]
+    for row, folder in zip(rows, ("PETCT_a/2003", "PETCT_b/2004", "PETCT_b/2005"), strict=True):
+        for role, name in (("pet", "SUV.nii.gz"), ("ct", "CT.nii.gz"), ("segmentation", "SEG.nii.gz")):
+            assert row[role] == str(tmp_path / f"{folder}-PET-CT" / name)
+    assert reasons == {"PETCT_c": "It has no PET."}
+
+
+def test_bids_folders(tmp_path):
+    """By modality, with sessions or without; one without a CT is left out, other modalities are ignored."""
+    for folder in ("sub-01", "sub-02/ses-1", "sub-02/ses-2"):
+        make(tmp_path / folder / "pet", "x_pet.nii.gz", "x_pet.json")
+        make(tmp_path / folder / "ct", "x_ct.nii.gz")
+        make(tmp_path / folder / "anat", "x_T1w.nii.gz")
+    make(tmp_path / "sub-02" / "ses-3" / "pet", "x_pet.nii.gz")
+    make(tmp_path, "participants.tsv")
+    reasons = {}
+    rows = find_patients(tmp_path, reasons.__setitem__)
+    assert [row["patient_id"] for row in rows] == ["sub-01", "sub-02_ses-1", "sub-02_ses-2"]
+    assert rows[0]["pet"] == str(tmp_path / "sub-01" / "pet" / "x_pet.nii.gz") and "segmentation" not in rows[0]
+    assert rows[2]["ct"] == str(tmp_path / "sub-02" / "ses-2" / "ct" / "x_ct.nii.gz")
+    assert reasons == {"sub-02_ses-3_pet": "It has no CT."}
+    (row,) = find_patients(tmp_path / "sub-01")  # one patient's folder itself
+    assert row == {**rows[0], "patient_id": "sub-01"}
+
+
+def test_what_lies_deeper_is_never_guessed(tmp_path):
+    make(tmp_path / "a", "PET.nii", "CT 1.nii", "CT 2.nii")
+    make(tmp_path / "a" / "old", "PET.nii", "CT.nii")
+    make(tmp_path / "b", "PET.nii")
+    make(tmp_path / "b" / "old", "PET.nii", "CT.nii")
+    make(tmp_path / "c" / "ct", "low CT.nii", "high CT.nii")
+    make(tmp_path / "c" / "pet", "PET.nii")
+    make(tmp_path / "d", "GTV.nii")
+    make(tmp_path / "d" / "study", "PET.nii", "CT.nii")
+    reasons = {}
+    (row,) = find_patients(tmp_path, reasons.__setitem__)
+    assert row["patient_id"] == "d" and row["segmentation"] == str(tmp_path / "d" / "GTV.nii")
+    assert reasons == {
+        "a": "It has 2 files that could be the CT: CT 1.nii, CT 2.nii.",
+        "b": "It has 2 files that could be the PET: PET.nii, PET.nii.",
+        "c": "It has 2 files that could be the CT: high CT.nii, low CT.nii.",
+    }
+
+
+def test_a_pet_and_a_ct_of_two_patients_are_no_pair(tmp_path):
+    make(tmp_path / "sub-01" / "pet", "PET.nii")
+    make(tmp_path / "sub-02" / "ct", "CT.nii")
+    with pytest.raises(BadInput, match="'sub-01': It has no CT; 'sub-02': It has no PET"):
+        find_patients(tmp_path)
+
+
 # DICOM ---------------------------------------------------------------------------------------------------------------
 
 

@@ -221,7 +221,7 @@ def test_wrong_modality_is_said(tmp_path):
     assert caught.value.code == "swapped_pet_ct"
     with pytest.raises(BadInput) as caught:
         read_pair(tmp_path / "ct", tmp_path / "ct")
-    assert caught.value.code == "same_volume"
+    assert caught.value.code == "dicom_no_pet_series"
 
 
 def test_no_series_of_the_modality_among_several(tmp_path):
