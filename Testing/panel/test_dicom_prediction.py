@@ -106,3 +106,93 @@ def test_without_the_files_bqml_is_refused(widget, study, monkeypatch):
     assert not widget.ui.predictButton.enabled
     for text in (widget.ui.pairLabel.text, widget.ui.predictButton.toolTip):
         assert "Bq/ml" in text and "DICOM" in text
+
+
+# Load study ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dicom_module(monkeypatch):
+    """What the panel uses of Slicer's DICOMLib, over the stand-in's database; gives the series that were loaded."""
+    import os
+    import sys
+    import types
+
+    from slicer_standin import dicom_database, dicom_loading
+
+    monkeypatch.setattr(slicer, "dicomDatabase", dicom_database.build())
+    loaded = []
+
+    def import_dicom(folder, dicomDatabase=None, copyFiles=False):
+        for place, _, names in os.walk(folder):
+            for name in names:
+                slicer.dicomDatabase.insert(os.path.join(place, name))
+        return True
+
+    def load_series(uids):
+        loaded.extend(uids)
+        files = [slicer.dicomDatabase.filesForSeries(uid) for uid in uids]
+        return [dicom_loading.load_files(dicom_loading.sorted_files(one)).GetID() for one in files]
+
+    utils = types.SimpleNamespace(importDicom=import_dicom, loadSeriesByUID=load_series)
+    monkeypatch.setitem(sys.modules, "DICOMLib", types.SimpleNamespace(DICOMUtils=utils))
+    return types.SimpleNamespace(loaded=loaded, utils=utils)
+
+
+@pytest.fixture
+def export(tmp_path):
+    """A small study with an uncorrected PET and a structure set."""
+    import made_dicom
+
+    made_dicom.write_series(tmp_path / "1", "PT")
+    made_dicom.write_series(tmp_path / "2", "CT", shape=(20, 24))
+    made_dicom.write_series(
+        tmp_path / "3", "PT", CorrectedImage=["DECY"], SeriesInstanceUID="1.2.3", SeriesDescription="NAC"
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def load_study(widget, dialogs, caplog):
+    """Click and choose a folder; what the message said, which without a main window is logged only."""
+
+    def load(folder):
+        dialogs.expect(str(folder))
+        with caplog.at_level("INFO"):
+            widget.ui.loadStudyButton.click()
+        return caplog.text
+
+    return load
+
+
+def test_a_study_is_loaded_and_chosen(widget, load_study, dicom_module, export):
+    shown = load_study(export)
+    node = widget.panel._parameterNode
+    assert slicer.util.arrayFromVolume(node.pet).shape == (6, 10, 12)
+    assert slicer.util.arrayFromVolume(node.ct).shape == (6, 20, 24)
+    assert len(dicom_module.loaded) == 2 and "1.2.3" not in dicom_module.loaded
+    assert "'PET AC'" in shown and "NAC" in shown.split("Left alone")[1]
+    assert "Bq/ml" in widget.ui.pairLabel.text  # the headers are in the database
+
+
+def test_a_study_that_leaves_a_choice_loads_nothing(widget, load_study, dicom_module, export):
+    import made_dicom
+
+    made_dicom.write_series(export / "4", "PT", SeriesInstanceUID="1.2.4", SeriesDescription="AC HD")
+    shown = load_study(export)
+    assert "AC HD" in shown and "DICOM module" in shown and not dicom_module.loaded
+    assert widget.panel._parameterNode.pet is None
+
+
+def test_a_study_that_slicer_does_not_load_leaves_nothing(widget, load_study, dicom_module, export):
+    load, calls = dicom_module.utils.loadSeriesByUID, []
+    dicom_module.utils.loadSeriesByUID = lambda uids: load(uids) if not calls.append(uids) and len(calls) == 1 else []
+    shown = load_study(export)
+    assert "0 volumes" in shown
+    assert not slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") and len(calls) == 2
+
+
+def test_no_folder_chosen_changes_nothing(widget, dialogs, dicom_module):
+    dialogs.expect(None)
+    widget.ui.loadStudyButton.click()
+    assert widget.panel._parameterNode.pet is None and not dicom_module.loaded

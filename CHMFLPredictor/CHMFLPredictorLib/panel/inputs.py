@@ -1,11 +1,12 @@
 """The panel's inputs: PET and CT with a verdict on the pair, samples, and the tumor's place."""
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from ..errors import ChmflError
 from ..model.card import box_size_mm
-from ..scene import box, inputs, samples
+from ..scene import box, inputs, samples, study
 from .words import Location
 
 _ROWS = {
@@ -28,6 +29,7 @@ class InputBox:
         for sample in samples.SAMPLES:
             ui.sampleComboBox.addItem(sample.title, sample.name)
         ui.loadSampleButton.connect("clicked()", self._onLoadSample)
+        ui.loadStudyButton.connect("clicked()", self._onLoadStudy)
         ui.placePointButton.connect("clicked()", self._onPlacePoint)
         ui.makeBoxButton.connect("clicked()", self._onMakeBox)
         ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
@@ -95,6 +97,22 @@ class InputBox:
                 slicer.util.errorDisplay(f"{error.message}\n\n{error.hint}", windowTitle=_("The sample cannot be had"))
                 return
         self.parameterNode.pet, self.parameterNode.ct = pet, ct
+
+    def _onLoadStudy(self) -> None:
+        title = _("Folder of a DICOM study")
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)
+        if not folder:
+            return
+        with slicer.util.WaitCursor():
+            try:
+                pet, ct, note = study.load_study(folder)
+            except ChmflError as error:
+                text = f"{error.message}\n\n{error.hint}"
+                slicer.util.errorDisplay(text, windowTitle=_("The study cannot be loaded"))
+                return
+        self.parameterNode.pet, self.parameterNode.ct = pet, ct
+        if note:
+            slicer.util.infoDisplay(note, windowTitle=_("PET and CT of the study"))
 
     def _onPlacePoint(self) -> None:
         node = self.parameterNode

@@ -71,7 +71,7 @@ def _only(left: list[Series], role: str, folder: str) -> Series:
         return left[0]
     listing = "; ".join(_told_apart(one) for one in left[:MOST_NAMED])
     text = f"Which {role} of the study '{folder}' is meant its headers do not decide. There are {len(left)}: {listing}."
-    hint = "Give --pet and --ct in place of --study, each with one file of the wanted series."
+    hint = "Give --pet and --ct one file of the wanted series each; in Slicer, load these two in the DICOM module."
     raise BadInput("study_undecided", text, hint)
 
 
@@ -81,7 +81,7 @@ def _told_apart(series: Series) -> str:
     facts = {
         "": header.get("StudyDate"),
         "kernel": header.get("ConvolutionKernel"),
-        "slices of": header.get("SliceThickness"),
+        "slices of": f"{thickness} mm" if (thickness := header.get("SliceThickness")) else None,
         "contrast agent": header.get("ContrastBolusAgent"),
         "corrected for": header.get("CorrectedImage") if series.modality == "PT" else None,
     }
