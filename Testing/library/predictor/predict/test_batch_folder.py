@@ -133,7 +133,7 @@ def test_bids_folders(tmp_path):
     assert [row["patient_id"] for row in rows] == ["sub-01", "sub-02_ses-1", "sub-02_ses-2"]
     assert rows[0]["pet"] == str(tmp_path / "sub-01" / "pet" / "x_pet.nii.gz") and "segmentation" not in rows[0]
     assert rows[2]["ct"] == str(tmp_path / "sub-02" / "ses-2" / "ct" / "x_ct.nii.gz")
-    assert reasons == {"sub-02_ses-3_pet": "It has no CT."}
+    assert reasons == {"sub-02_ses-3": "It has no CT."}
     (row,) = find_patients(tmp_path / "sub-01")  # one patient's folder itself
     assert row == {**rows[0], "patient_id": "sub-01"}
 
