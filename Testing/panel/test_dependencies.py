@@ -20,6 +20,7 @@ COMPLETE = {
     "torch": "2.7.1+cu126", "numpy": "2.4.6", "scipy": "1.17.1", "SimpleITK": "2.5.0", "Pillow": "12.2.0",
     "pydicom": "3.0.2", "openvino": "2026.1.0", "scikit-learn": "1.7.0", "safetensors": "0.6.2", "dask": "2026.1.0",
     "distributed": "2026.1.0", "psutil": "7.0.0", "matplotlib": "3.10.0", "monai": "1.5.1", "mirp": "2.5.0",
+    "shapely": "2.1.2",
 }  # fmt: skip
 
 

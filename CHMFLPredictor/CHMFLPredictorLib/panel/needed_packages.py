@@ -28,6 +28,7 @@ _PURPOSES = {
     "psutil": "psutil {minimum} or newer: tells whether a training still runs",
     "matplotlib": "Matplotlib {minimum} or newer: draws the figures",
     "monai": "MONAI {minimum} or newer: V-Net",
+    "shapely": "shapely {minimum} or newer: tumor contours of DICOM structure sets",
     "mirp": "mirp {minimum} or newer: radiomic features after IBSI",
 }
 # (download, disk) in GB, as measured in 2026 and rounded up

@@ -6,11 +6,13 @@ Never guessed: what cannot be told is a BadInput that lists what there is.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput
+from CHMFLPredictorLib.reading.checks import warning
 from CHMFLPredictorLib.reading.dicom import Series
 
 from .contours import contours_of, fill_contours
@@ -27,23 +29,26 @@ class Roi:
 
     :param words: of its name and of what the planner said it is ("GTV"), in small letters.
     :param contours: arrays (points, 3), LPS mm.
-    :param left_out: contours that are no closed polygons.
+    :param left_out: the types of its contours that are no closed polygons.
+    :param exclusive_or: whether the contours say that they combine so.
     """
 
     name: str
     words: set[str]
     contours: list[np.ndarray]
-    left_out: int
+    left_out: list[str]
     frame_uid: str
+    exclusive_or: bool = False
 
 
 @dataclass
 class StructureSet:
-    """One RTSTRUCT file: its ROIs and the image series that it was drawn on."""
+    """One RTSTRUCT file: its ROIs, those without a closed contour, and the image series that it was drawn on."""
 
     path: str
     series_uids: set[str]
     rois: list[Roi] = field(default_factory=list)
+    open_rois: list[Roi] = field(default_factory=list)
 
 
 def read_structure_sets(series: list[Series]) -> list[StructureSet]:
@@ -60,29 +65,35 @@ def tumor_mask(
     :param images: the patient's CT and PET (series, image) in the order of preference.
     :param roi: name of the tumor's ROI (case does not matter), where it cannot be told.
     :returns: mask (uint8, 0 and 1), the ROI, warnings.
-    :raises BadInput: rtstruct_none, rtstruct_other_series, roi_unknown, roi_ambiguous, roi_empty.
+    :raises BadInput: rtstruct_none, rtstruct_other_series, roi_unknown, roi_ambiguous, roi_empty, and those of
+        :func:`.contours.fill_contours`.
     """
     if not sets:
         text = "There is no RTSTRUCT (structure set) beside the images."
         raise BadInput("rtstruct_none", text, "Put it into the patient's folder, or give a mask file in the cohort.")
     series, image, fitting, warnings = _drawn_on(sets, images)
-    chosen = choose_roi([one for structure_set in fitting for one in structure_set.rois], roi)
-    mask, more = fill_contours(chosen.contours, image)
+    rois, others = ([one for found in fitting for one in getattr(found, kind)] for kind in ("rois", "open_rois"))
+    chosen = choose_roi(rois, roi, others)
+    mask, more = fill_contours(chosen.contours, image, chosen.exclusive_or)
     if not sitk.GetArrayViewFromImage(mask).any():
-        text = f"The ROI '{chosen.name}' encloses no voxel of the {series.describe()}."
+        reasons = "".join(f" {one['text']}" for one in more)
+        text = f"The ROI '{chosen.name}' encloses no voxel of the {series.describe()}.{reasons}"
         raise BadInput("roi_empty", text, "Check that the structure set belongs to these images.")
     if chosen.left_out:
-        text = f"{chosen.left_out} contours of '{chosen.name}' are points or open lines and were left out."
-        more.append({"code": "contour_not_closed", "text": text})
+        kinds = ", ".join(sorted(set(chosen.left_out)))
+        text = f"{len(chosen.left_out)} contours of '{chosen.name}' are no closed polygons ({kinds}) and were left out."
+        more.append(warning("contour_not_closed", text))
     return mask, chosen, warnings + more
 
 
-def choose_roi(rois: list[Roi], roi: str | None = None) -> Roi:
+def choose_roi(rois: list[Roi], roi: str | None = None, others: Sequence[Roi] = ()) -> Roi:
     """The tumor's ROI: the one that the user names, else the only one, else the only one that is best named.
 
+    :param others: ROIs without a closed contour, which cannot be chosen, for the message.
     :raises BadInput: roi_unknown, roi_ambiguous.
     """
     listing = ", ".join(f"'{one.name}'" for one in rois) or "none with a closed contour"
+    listing += "".join(f"; of '{one.name}' all contours are {', '.join(sorted(set(one.left_out)))}" for one in others)
     if roi is not None:
         named = [one for one in rois if one.name.strip().lower() == roi.strip().lower()]
         found = f"There is no ROI called '{roi}'; there is {listing}."
@@ -117,10 +128,10 @@ def _drawn_on(sets, images):
             return series, image, fitting, []
     for series, image in images:
         frame = series.identity()["frame_of_reference_uid"]
-        fitting = [one for one in sets if frame and any(roi.frame_uid == frame for roi in one.rois)]
+        fitting = [one for one in sets if frame and any(roi.frame_uid == frame for roi in one.rois + one.open_rois)]
         if fitting:
             text = f"The structure set was drawn on another series in the frame of {series.describe()}."
-            return series, image, fitting, [{"code": "rtstruct_other_series", "text": text}]
+            return series, image, fitting, [warning("rtstruct_other_series", text)]
     text = f"None of the {len(sets)} structure sets belongs to the PET or the CT by its references."
     raise BadInput("rtstruct_other_series", text, "Put the series that it was drawn on into the patient's folder.")
 
@@ -145,11 +156,13 @@ def _read(one) -> StructureSet:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         text = f"The structure set '{one.path}' is damaged: {error}."
         raise BadInput("rtstruct_damaged", text, "Export it again.") from error
-    return StructureSet(one.path, series_uids, [roi for roi in rois if roi.contours])
+    closed = [roi for roi in rois if roi.contours]
+    return StructureSet(one.path, series_uids, closed, [roi for roi in rois if roi.left_out and not roi.contours])
 
 
 def _roi(item, about, types: dict[int, str]) -> Roi:
     name = str(about.get("ROIName", "") or "")
     words = set(re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()))
     words |= {types.get(int(about.ROINumber), "").lower()} - {""}
-    return Roi(name, words, *contours_of(item), str(about.get("ReferencedFrameOfReferenceUID", "") or ""))
+    contours, left_out, exclusive_or = contours_of(item)
+    return Roi(name, words, contours, left_out, str(about.get("ReferencedFrameOfReferenceUID", "") or ""), exclusive_or)

@@ -65,7 +65,7 @@ PANEL_ROOTS = (
 # What needs Slicer's packages installed first; a panel opens, and lists the methods, where none of them exists.
 INSTALLED_LATER = (
     "torch", "pydicom", "PIL", "openvino", "safetensors", "sklearn", "dask", "distributed", "mirp", "monai",
-    "matplotlib", "statsmodels", "pandas", "skimage", "jinja2", "markupsafe", "psutil",
+    "matplotlib", "statsmodels", "pandas", "skimage", "jinja2", "markupsafe", "psutil", "shapely",
 )  # fmt: skip
 TOP_LEVEL = {
     "CMakeLists.txt", "CHMFL.png", "README.md", "LICENSE.txt", "CHMFLPredictor", "CHMFLTraining", "Resources",

@@ -6,9 +6,10 @@ import SimpleITK as sitk
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLTrainingLib.cohort.check import check_cohort
 from CHMFLTrainingLib.cohort.cohort import read_cohort
-from CHMFLTrainingLib.cohort.contours import fill_contours, fill_polygons
+from CHMFLTrainingLib.cohort.contours import fill_contours
 from CHMFLTrainingLib.cohort.dicom import cohort_from_dicom
 from CHMFLTrainingLib.cohort.findings import ERROR
+from CHMFLTrainingLib.cohort.polygons import enclosed, pixels
 from CHMFLTrainingLib.cohort.rtstruct import Roi, choose_roi
 from CHMFLTrainingLib.commands import cli
 from made_dicom import STUDY, write_series
@@ -77,46 +78,63 @@ def test_contours_of_real_patients_give_the_published_masks(sts, tmp_path, name)
     assert [one.patient_id for one in checked.usable] == [name]
 
 
+def fill(polygons, size, exclusive_or=False):
+    return pixels(enclosed(polygons, exclusive_or).shape, (1.0, 1.0), size)
+
+
 def test_filling_agrees_with_ray_casting_point_by_point():
-    """Random stars, some overlapping: even-odd by counting crossings of a ray, pixel by pixel."""
+    """Random stars, some overlapping: exclusive-or by counting crossings of a ray, pixel by pixel; else their union."""
     random = np.random.default_rng(0)
     polygons = []
     for _ in range(4):
-        angle = np.sort(random.uniform(0, 2 * np.pi, 13))
+        angle = (np.arange(13) + random.uniform(0, 0.9, 13)) * 2 * np.pi / 13
         radius = random.uniform(3, 11, 13)
         center = random.uniform(9, 20, 2)
         polygons.append(center + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))
-    expected = np.zeros((27, 31), int)
-    for y in range(27):
-        for x in range(31):
-            for polygon in polygons:
-                for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-                    if (y0 <= y) != (y1 <= y) and x0 + (y - y0) * (x1 - x0) / (y1 - y0) <= x:
-                        expected[y, x] += 1
-    filled = fill_polygons(polygons, (27, 31))
-    assert filled.any() and (filled == expected % 2).all()
+    crossings = np.zeros((4, 27, 31), int)
+    for number, polygon in enumerate(polygons):
+        for y, x in np.ndindex(27, 31):
+            for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+                if (y0 <= y) != (y1 <= y) and x0 + (y - y0) * (x1 - x0) / (y1 - y0) <= x:
+                    crossings[number, y, x] += 1
+    inside = crossings % 2 == 1
+    assert 0 < np.count_nonzero(inside.sum(axis=0) > 1)
+    assert (fill(polygons, (27, 31), exclusive_or=True) == (inside.sum(axis=0) % 2 == 1)).all()
+    assert (fill(polygons, (27, 31)) == inside.any(axis=0)).all()
 
 
 def test_filling_of_a_disk_has_its_area_and_its_orientation_does_not_matter():
-    angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
-    disk = 50 + 30.3 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    filled = fill_polygons([disk], (100, 100))
+    disk = circle(50, 50, 30.3)
+    filled = fill([disk], (100, 100))
     assert filled.sum() == pytest.approx(np.pi * 30.3**2, rel=0.01)
-    assert (fill_polygons([disk[::-1]], (100, 100)) == filled).all()
+    assert (fill([disk[::-1]], (100, 100)) == filled).all()
     closed = np.concatenate([disk, disk[:1]])  # some programs repeat the first point
-    assert (fill_polygons([closed], (100, 100)) == filled).all()
+    assert (fill([closed], (100, 100)) == filled).all()
+
+
+def circle(x, y, radius, corners=400):
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    return np.array([x, y]) + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def test_neighbors_that_share_an_edge_fill_the_plane_once():
     left, right = (np.array([[a, 0], [b, 0], [b, 5], [a, 5]], float) for a, b in ((0, 3), (3, 6)))
-    together = fill_polygons([left], (5, 6)).astype(int) + fill_polygons([right], (5, 6))
-    assert (together == 1).all()
+    assert (fill([left], (5, 6)).astype(int) + fill([right], (5, 6)) == 1).all()
 
 
 def test_a_polygon_reaching_out_of_the_image_is_cut_there():
     big = np.array([[-10, -10], [50, -10], [50, 50], [-10, 50]], float)
-    assert fill_polygons([big], (7, 9)).all()
-    assert not fill_polygons([big + 100], (7, 9)).any() and not fill_polygons([big - 100], (7, 9)).any()
+    assert fill([big], (7, 9)).all()
+    assert not fill([big + 100], (7, 9)).any() and not fill([big - 100], (7, 9)).any()
+
+
+def test_an_outline_drawn_past_its_start_or_as_an_eight_is_all_inside():
+    eight = np.array([[0, 0], [10, 10], [10, 0], [0, 10]], float)
+    assert enclosed([eight]).shape.area == pytest.approx(50)
+    angle = np.linspace(0, 2.6 * np.pi, 300)
+    spiral = (10 + angle / 2)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    within = fill([spiral + 20], (41, 41))
+    assert within[20, 20] and within[20, 30] and within[25, 20], "the part that was drawn twice is tumor"
 
 
 def blank(direction=None, size=(30, 20, 5)):
@@ -156,7 +174,9 @@ def test_holes_islands_and_any_direction(direction):
     expected[2, 8, 8] = 1
     expected[2, 2:5, 21:23] = 1
     expected[3, 4:6, 4:6] = 1
-    assert (sitk.GetArrayFromImage(mask) == expected).all() and not warnings
+    assert (sitk.GetArrayFromImage(mask) == expected).all()
+    assert [one["code"] for one in warnings] == ["contour_cavity"]  # 96 mm3 less an island of 6
+    assert "0.1 ml were cut out, 0.8 ml remain" in warnings[0]["text"]
     assert mask.GetDirection() == image.GetDirection() and mask.GetPixelID() == sitk.sitkUInt8
 
 
@@ -184,6 +204,109 @@ def test_contours_that_do_not_fit_are_told():
         "contour_slices_left_out": "2",
     }
     assert sitk.GetArrayFromImage(mask).sum(axis=(1, 2)).tolist() == [16, 0, 0, 16, 0]
+
+
+SPACED = {  # name: planes in slices; the cylinder between them has a height of 10 slices or nearly so
+    "on slices": np.arange(5, 15),
+    "a little beside them": np.arange(5, 15) + 0.1,
+    "between slices": np.arange(5, 15) + 0.5,
+    "a third off": np.arange(5, 15) + 1 / 3,
+    "every second slice": np.arange(5, 15, 2),
+    "every second slice, between": np.arange(5, 15, 2) + 0.5,
+    "two planes": np.array([5, 7]),
+    "finer": np.arange(5, 15, 1 / 4),
+    "denser where it ends": np.array([5, 6, 7, 9, 11, 13, 14, 15]),
+    "two pieces": np.array([2, 3, 4, 5, 12, 13, 14]),
+}
+
+
+def cylinder(image, heights, radii=None):
+    """Circles of 20 mm around a place in the image."""
+    radii = np.full(len(heights), 20.0) if radii is None else radii
+    flat = (np.c_[circle(35.3, 31.1, radius, 90), np.full(90, z * 3)] for z, radius in zip(heights, radii, strict=True))
+    return [points + np.array(image.GetOrigin()) for points in flat]
+
+
+def ml_of(mask):
+    return float(sitk.GetArrayViewFromImage(mask).sum() * np.prod(mask.GetSpacing()) / 1000)
+
+
+@pytest.mark.parametrize("heights", SPACED.values(), ids=SPACED)
+def test_a_mask_has_the_volume_of_its_polygons_whatever_planes_they_lie_on(heights):
+    image = blank(size=(70, 40, 20))
+    mask, warnings = fill_contours(cylinder(image, heights), image)
+    steps = np.diff(heights)
+    planes = np.where(steps > 3, 1, steps)  # in "two pieces" the gap between them is none of the tumor
+    slices = planes.sum() + planes[[0, -1]].sum() / 2
+    assert ml_of(mask) == pytest.approx(np.pi * 20**2 * slices * 3 / 1000, rel=0.03)
+    filled = np.flatnonzero(sitk.GetArrayViewFromImage(mask).any(axis=(1, 2)))
+    expected = {"contour_slices_left_out"} if steps.max() > 3 else set()
+    assert np.ptp(filled) + 1 == filled.size or expected, "no slice is left out"
+    expected |= {"contour_filled"} if 1.1 < steps.max() <= 3 else set()
+    expected |= {"contour_between_slices"} if np.any(np.abs(heights - np.rint(heights)) > 0.25) else set()
+    assert {one["code"] for one in warnings} == expected
+    told = f"mask {ml_of(mask):.1f} ml"
+    assert all(told in one["text"] for one in warnings if one["code"] != "contour_slices_left_out")
+
+
+@pytest.mark.parametrize("step", [0.5, 1.0, 1.37, 2.0, 3.0])
+def test_a_ball_has_its_volume_from_planes_of_any_distance(step):
+    image = blank(size=(70, 40, 30))
+    heights = np.arange(15 - 20 / 3 + 0.2, 15 + 20 / 3, step)
+    radii = np.sqrt(20.0**2 - ((heights - 15) * 3) ** 2)
+    mask, _ = fill_contours(cylinder(image, heights, radii), image)
+    assert ml_of(mask) == pytest.approx(np.pi * (radii**2).sum() * step * 3 / 1000, rel=0.03)
+    assert ml_of(mask) == pytest.approx(4 / 3 * np.pi * 20**3 / 1000, rel=0.05)
+
+
+def lobes(image, exclusive_or, second=10.0, radius=20.0):
+    flat = [circle(35.0 - 10, 31.1, 20.0), circle(35.0 - 10 + second, 31.1, radius)]
+    contours = [np.c_[one, np.full(400, z * 3)] + np.array(image.GetOrigin()) for z in range(5, 9) for one in flat]
+    return fill_contours(contours, image, exclusive_or)
+
+
+def test_contours_that_cross_are_joined_unless_they_say_exclusive_or():
+    image = blank(size=(70, 40, 20))
+    lens = 2 * 20**2 * np.arccos(10 / 40) - 10 / 2 * np.sqrt(4 * 20**2 - 10**2)
+    mask, warnings = lobes(image, exclusive_or=False)
+    assert ml_of(mask) == pytest.approx((2 * np.pi * 20**2 - lens) * 12 / 1000, rel=0.01)
+    assert [one["code"] for one in warnings] == ["contour_crossing"] and f"{lens * 12 / 1000:.1f} ml" in warnings[0][
+        "text"
+    ]
+    mask, warnings = lobes(image, exclusive_or=True)
+    assert ml_of(mask) == pytest.approx((2 * np.pi * 20**2 - 2 * lens) * 12 / 1000, rel=0.02) and not warnings
+
+
+def test_a_tumor_outlined_twice_is_no_shell():
+    image = blank(size=(70, 40, 20))
+    with pytest.raises(BadInput) as caught:
+        lobes(image, exclusive_or=False, second=0.0, radius=19.0)
+    assert caught.value.code == "contour_shell" and "13.6 ml out of 15.1 ml" in caught.value.message
+    mask, warnings = lobes(image, exclusive_or=False, second=0.0, radius=10.0)
+    assert [one["code"] for one in warnings] == ["contour_cavity"]
+    assert ml_of(mask) == pytest.approx(np.pi * 300 * 12 / 1000, rel=0.02)
+
+
+def test_a_mask_that_lacks_a_part_of_the_contours_is_refused_with_both_volumes():
+    image = blank(size=(70, 40, 20))
+    inside = cylinder(image, range(5, 15))
+    for lost in (np.array([0, 0, 60.0]), np.array([40.0, 0, 0])):  # above the image; half of them beside it
+        moved = [one + (lost if number < 3 else 0) for number, one in enumerate(inside)]
+        with pytest.raises(BadInput) as caught:
+            fill_contours(moved, image)
+        assert caught.value.code == "contour_volume" and "The contours have 37.7 ml" in caught.value.message
+    assert fill_contours([*inside, inside[0][:, [0, 2, 1]]], image)[1][0]["code"] == "contour_tilted"
+
+
+def test_the_types_of_contours_that_say_they_are_closed(patient, tmp_path):
+    for kind in ("INTERPOLATED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR"):
+        write_rtstruct(patient / "RS.dcm", {"GTV": tumor_contours()}, kind=kind)
+        assert mask_of(made(patient, tmp_path)).sum() == 24
+    twice = [*tumor_contours(), *(one + [5.0, 0, 0] for one in tumor_contours())]
+    write_rtstruct(patient / "RS.dcm", {"GTV": twice}, kind="CLOSEDPLANAR_XOR")
+    assert mask_of(made(patient, tmp_path)).sum() == 24
+    write_rtstruct(patient / "RS.dcm", {"GTV": twice})
+    assert mask_of(made(patient, tmp_path)).sum() == 36
 
 
 # Which ROI ---------------------------------------------------------------------------------------------------------
@@ -354,7 +477,8 @@ def test_what_is_missing_or_damaged_leaves_the_patient_out_and_the_others_go_on(
 
 def test_open_contours_are_no_tumor(patient, tmp_path):
     write_rtstruct(patient / "RS.dcm", {"GTV": tumor_contours()}, kind="OPEN_PLANAR")
-    assert "roi_unknown" in refusal_of(patient, tmp_path)
+    refusal = refusal_of(patient, tmp_path)
+    assert "roi_unknown" in refusal and "of 'GTV' all contours are OPEN_PLANAR" in refusal
 
 
 def test_outcomes_are_joined_by_patient(patient, tmp_path):
