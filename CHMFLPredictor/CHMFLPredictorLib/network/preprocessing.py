@@ -166,12 +166,19 @@ def box_grid(center_ras, preprocessing: Preprocessing) -> Grid:
     return Grid(origin, spacing, tuple(preprocessing.size_voxels))
 
 
-def prepare(pet: sitk.Image, ct: sitk.Image, center_ras, preprocessing: Preprocessing) -> NetworkInput:
-    """Resample PET (SUV) and CT (HU) into the box around ``center_ras`` (mm) and run the model's intensity steps."""
+def prepare(
+    pet: sitk.Image, ct: sitk.Image, center_ras, preprocessing: Preprocessing, no_data: sitk.Image | None = None
+) -> NetworkInput:
+    """Resample PET (SUV) and CT (HU) into the box around ``center_ras`` (mm) and run the model's intensity steps.
+
+    :param no_data: where the CT holds none though its grid reaches there, 0 and 1.
+    """
     grid = box_grid(center_ras, preprocessing)
     suv = grid.sample(_smoothed(pet, grid), _OUTSIDE)
     hu = grid.sample(_smoothed(ct, grid), _OUTSIDE)
     inside = (suv > _OUTSIDE / 2) & (hu > _OUTSIDE / 2)
+    if no_data is not None:
+        inside &= grid.sample(no_data, 0, sitk.sitkNearestNeighbor, sitk.sitkUInt8) == 0
     suv = np.where(suv > _OUTSIDE / 2, suv, np.float32(0))
     hu = np.where(hu > _OUTSIDE / 2, hu, np.float32(AIR_HU))
     return NetworkInput(normalize(suv, hu, preprocessing), suv, hu, inside, grid)

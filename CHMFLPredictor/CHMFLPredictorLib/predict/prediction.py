@@ -108,6 +108,7 @@ class _Run:
     started: float | None
     warnings: list[dict] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    no_data: sitk.Image | None = None  # see volumes.Volume
 
     def __post_init__(self):
         self._begin = self.started if self.started is not None else time.perf_counter()
@@ -120,7 +121,7 @@ class _Run:
         self.enter("locate")
         place = self._locate(pet, ct, mask)
         self.enter("preprocess")
-        network_input = prepare(pet, ct, place.center_ras, self.predictor.preprocessing)
+        network_input = prepare(pet, ct, place.center_ras, self.predictor.preprocessing, self.no_data)
         self._require_data(network_input, place)
         observed = model_warnings.observe(pet, ct, network_input)
         inputs = self._network_inputs(network_input, mask)
@@ -179,7 +180,7 @@ class _Run:
         pet, ct, found = volumes.read_pair(self.inputs.pet, self.inputs.ct)
         self.warn(found)
         self.check()
-        mask = None
+        self.no_data, mask = ct.no_data, None
         if self.inputs.segmentation is not None:
             volume = volumes.read_mask(self.inputs.segmentation)
             self.warn(volume.warnings + volumes.check_mask(volume, ct))

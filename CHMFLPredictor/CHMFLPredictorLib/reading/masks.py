@@ -52,7 +52,7 @@ def _listing(labels: np.ndarray) -> str:
 
 
 def check_mask(mask, ct) -> list[dict]:
-    """Check that a tumor mask lies in the CT.
+    """Check that a tumor mask lies in the CT, where that has data.
 
     :param mask: Volume with an image of 0 and 1, on any grid.
     :param ct: Volume.
@@ -63,7 +63,10 @@ def check_mask(mask, ct) -> list[dict]:
     index = np.stack(inside[::-1], axis=1)[:: max(1, inside[0].size // 5000)]
     points = VoxelGrid.of_image(mask.image).points(index)
     share = VoxelGrid.of_image(ct.image).share(points)
-    if share == 0:
+    if ct.no_data is not None:
+        filled = sitk.Resample(ct.no_data, mask.image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        share -= float(np.mean(sitk.GetArrayViewFromImage(filled)[inside]))
+    if share <= 0:
         text = f"The mask '{mask.source}' lies outside the CT."
         raise BadInput("mask_outside_ct", text, "Choose the mask that was drawn on this CT.")
     if share < 0.99:

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from ..errors import BadInput, OutOfMemory
 from . import checks, dicom
 from .checks import check_overlap, looks_like_ct, looks_like_pet, sampled, warning
+from .filled import AIR_HU, without_filled_border
 from .geometry import VoxelGrid
 from .image_files import read_file, require_file, told_by, write_image
 from .masks import check_mask, tumor_label
@@ -19,6 +20,7 @@ from .study import choose_study
 from .suv import suv_factors
 
 __all__ = [
+    "AIR_HU",
     "Volume",
     "check_mask",
     "check_pair",
@@ -30,7 +32,6 @@ __all__ = [
     "write_image",
 ]
 
-AIR_HU = -1000.0  # what stands where there is no CT
 LOWEST_HU = -1024.0  # that a scanner writes; what lies below is padding outside its circle
 HEADER_FIELDS = ("chmfl_modality", "chmfl_units")  # what the Slicer scene knew of a volume that it wrote
 SWAP_HINT = "Check that PET and CT were not swapped or chosen twice."
@@ -46,6 +47,7 @@ class Volume:
     :ivar source: the path it was read from.
     :ivar warnings: ``{"code", "text"}`` each.
     :ivar dicom: series_uid, description, patient_id, frame_of_reference_uid of a DICOM series; empty for files.
+    :ivar no_data: where a CT's border was filled with a constant, uint8 (0 and 1) on the same grid; None: nowhere.
     """
 
     image: sitk.Image
@@ -54,6 +56,7 @@ class Volume:
     source: str = ""
     warnings: list[dict] = field(default_factory=list)
     dicom: dict = field(default_factory=dict)
+    no_data: sitk.Image | None = None
 
 
 def read_volume(path) -> Volume:
@@ -91,7 +94,8 @@ def read_pet(path, series: dicom.Series | None = None) -> Volume:
 
 
 def read_ct(path, series: dicom.Series | None = None) -> Volume:
-    """Read a CT in Hounsfield units; values below -1024 HU (padding outside the scanner's circle) become -1024.
+    """Read a CT in Hounsfield units; values below -1024 HU (padding outside the scanner's circle) become -1024, and a
+    border that was filled with another constant becomes air (``no_data``, and the warning ct_border_filled).
 
     :param series: of a folder's DICOM series, the one that was chosen already.
     :raises BadInput: besides those of :func:`read_volume`: ct_is_pet, ct_not_hu, label_map_as_ct.
@@ -107,6 +111,8 @@ def read_ct(path, series: dicom.Series | None = None) -> Volume:
     volume.warnings += checks.check_hounsfield(low, sample, name)
     if low < LOWEST_HU:
         volume.image = sitk.Maximum(volume.image, LOWEST_HU)
+    volume.image, volume.no_data, filled = without_filled_border(volume.image, low)
+    volume.warnings += filled
     volume.modality, volume.units = "CT", "HU"
     return volume
 

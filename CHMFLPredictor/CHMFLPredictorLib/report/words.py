@@ -32,6 +32,7 @@ TODO = {
     "partial_overlap": "Check that PET and CT are from the same study and registered.",
     "nifti_two_positions": "Look at the pictures: where PET and CT do not fit, write the right place into both forms.",
     "nifti_two_spacings": "Check the size of the patient in the pictures, and correct pixdim in the file.",
+    "ct_border_filled": "Give the CT as it was taken, on its own grid.",
     "segmentation_off_mask": "Look at both outlines; the measurements are those of the network's segmentation.",
 }
 TODO_OUT_OF_RANGE = "The model was not tested on such input: its risk may be off by more than its interval says."

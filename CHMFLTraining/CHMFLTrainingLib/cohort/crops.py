@@ -24,7 +24,7 @@ from CHMFLPredictorLib.tumor import location
 from .cohort import Patient
 
 MARGIN = 8
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 _ARRAYS = ("suv", "hu", "mask", "inside", "measurements")
 _LOG = logging.getLogger(__name__)
 
@@ -90,12 +90,14 @@ def _make(patient: Patient, settings: Preprocessing) -> dict[str, np.ndarray]:
     from CHMFLPredictorLib.reading import volumes
 
     pet = volumes.read_pet(patient.pet).image if patient.pet else None
-    ct = volumes.read_ct(patient.ct).image if patient.ct else None
+    ct_volume = volumes.read_ct(patient.ct) if patient.ct else None
+    ct, no_data = (ct_volume.image, ct_volume.no_data) if ct_volume else (None, None)
     mask = volumes.read_mask(patient.mask).image
     center = location.from_mask(mask).center_ras
     wide = replace(settings, size_voxels=tuple(n + 2 * MARGIN for n in settings.size_voxels))
     wide = replace(wide, pet=preprocessing.ChannelSteps(), ct=preprocessing.ChannelSteps())
-    network_input = preprocessing.prepare(ct if pet is None else pet, pet if ct is None else ct, center, wide)
+    images = ct if pet is None else pet, pet if ct is None else ct
+    network_input = preprocessing.prepare(*images, center, wide, no_data)
     if pet is None:
         network_input.suv[:] = 0.0
     if ct is None:

@@ -112,11 +112,9 @@ def _judge(settings: preprocessing.Preprocessing, patient: Patient, network, fol
     """What the fold's network, which never saw this patient, and the baseline say, in the box found without help and
     around the mask.
     """
-    pet, ct, mask = (
-        volumes.read_pet(patient.pet).image,
-        volumes.read_ct(patient.ct).image,
-        volumes.read_mask(patient.mask).image,
-    )
+    pet, mask = volumes.read_pet(patient.pet).image, volumes.read_mask(patient.mask).image
+    ct_volume = volumes.read_ct(patient.ct)
+    ct = ct_volume.image
     row = {"patient_id": patient.patient_id, "fold": fold, "label": patient.label}
     truth = measurements.measure(mask, pet)
     row |= {
@@ -129,7 +127,7 @@ def _judge(settings: preprocessing.Preprocessing, patient: Patient, network, fol
         "mask": location.from_mask(mask).center_ras,
     }
     for how, center in centers.items():
-        network_input = preprocessing.prepare(pet, ct, center, settings)
+        network_input = preprocessing.prepare(pet, ct, center, settings, ct_volume.no_data)
         log_odds, probability = _forward(network, network_input)
         row[f"{how}_log_odds"] = log_odds
         row[f"{how}_uptake"] = baseline.uptake(network_input.suv, network_input.grid.voxel_ml)
