@@ -299,6 +299,17 @@ def test_training_speaks_of_its_own_button(computer):
     assert error.code == "install_refused" and "cannot train without mirp" in error.message and "Start" in error.hint
 
 
+def test_contours_need_their_own_package_alone(computer):
+    computer.lacks("torch", "mirp", "shapely")
+    with pip.recorded(effect=computer.pip_installs) as runs:
+        for_training.ensure(computer.confirm, for_training.STRUCTURE_SETS)
+    assert [run[1:] for run in runs] == [["shapely>=2.1"]] and "structure sets" in computer.questions[0]
+    computer.lacks("shapely")
+    computer.answer = False
+    error = computer.refuses(purpose=for_training.STRUCTURE_SETS)
+    assert error.code == "install_refused" and "cannot read structure sets without shapely" in error.message
+
+
 def test_training_without_the_extension(computer):
     computer.lacks("torch", pytorch_extension=False)
     slicer_standin.extensions.on_server.add("PyTorch")

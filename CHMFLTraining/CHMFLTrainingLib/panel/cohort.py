@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from ..cohort.cohort import Patient
 from ..cohort.findings import together
+from . import packages
 from .choices import CohortSource
 from .task import Task
 from .words import COLORS, endingText, findingText
@@ -25,14 +26,15 @@ class CohortBox:
 
     :param ui: the panel's widgets by name.
     :param folderOf: gives the folder for what is made of DICOM series or of the scene.
+    :param confirm: asks the user a question before packages are installed; returns whether the user agrees.
     :param onChanged: called without arguments when a check begins or ends, or another cohort is chosen.
     :ivar result: the ``findings`` of the last check (``cli_cohort``), with those of making the cohort; None before it
         and after another choice.
     :ivar unusable: whether that check could not even read the cohort.
     """
 
-    def __init__(self, ui, folderOf, onChanged):
-        self._ui, self._folderOf, self._onChanged = ui, folderOf, onChanged
+    def __init__(self, ui, folderOf, confirm, onChanged):
+        self._ui, self._folderOf, self._confirm, self._onChanged = ui, folderOf, confirm, onChanged
         self.parameterNode, self.result, self.message, self.unusable = None, None, "", False
         self._task, self._checkedFor, self._protocol, self._rows, self._found = Task(), None, None, [], []
         ui.checkCohortButton.connect("clicked()", self.onCheck)
@@ -132,6 +134,7 @@ class CohortBox:
             labels = read_outcomes(node.outcomes) if node.outcomes else {}
             with slicer.util.WaitCursor():
                 return self._checkOf(scene_cohort.write_cohort(folder, patients, labels))
+        packages.ensure(self._confirm, packages.STRUCTURE_SETS)
         options = ["--outcomes", node.outcomes] if node.outcomes else []
         options += ["--roi", node.roi] if node.roi else []
         return ["cohort", "from-dicom", node.cohort, "--output", folder, *options]

@@ -1,4 +1,5 @@
-"""Installs the Python packages that training needs, when the user clicks Start and agrees to it; never before.
+"""Installs the Python packages that training needs, when the user clicks Start and agrees to it; never before. What
+reads contours is asked for when a cohort of DICOM series is checked.
 
 As before a prediction, in one question (:mod:`CHMFLPredictorLib.panel.packages`), with those of
 ``Resources/requirements-training.txt`` added.
@@ -19,13 +20,19 @@ def missing() -> list[Need]:
     return list({need.package: need for need in found}.values())
 
 
+def _missing_for_contours() -> list[Need]:
+    return [need for need in missing() if need.package in ("pydicom", "shapely")]
+
+
 TRAINING = packages.Purpose("train", "Start", missing)
+STRUCTURE_SETS = packages.Purpose("read structure sets", "Check cohort", _missing_for_contours)
 
 
-def ensure(confirm) -> None:
+def ensure(confirm, purpose: packages.Purpose = TRAINING) -> None:
     """Make sure that training can run here; install what is missing if the user agrees. For the main thread.
 
     :param confirm: called with a question of several lines, at most once; returns whether the user agrees.
+    :param purpose: another one than to train.
     :raises MissingDependency: it cannot run; ``code`` says why and ``hint`` what to do next.
     """
-    packages.ensure(confirm, purpose=TRAINING)
+    packages.ensure(confirm, purpose=purpose)

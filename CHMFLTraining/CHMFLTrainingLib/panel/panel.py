@@ -41,7 +41,7 @@ class Panel:
         self.state, self.run, self.note = TrainingState(), None, ""
         self._parameterNode, self._guiTag, self._observerTag, self._updating = None, None, None, False
         self._started, self._waited = [], 0
-        self.cohort = CohortBox(ui, self._cohortFolder, self._onCohort)
+        self.cohort = CohortBox(ui, self._cohortFolder, self._confirm, self._onCohort)
         self.methods = MethodsBox(ui, self.refresh)
         self.protocol = ProtocolBox(ui, self.methods, self.refresh)
         self.progress = ProgressBox(ui)
