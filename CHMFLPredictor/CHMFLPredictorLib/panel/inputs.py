@@ -98,6 +98,11 @@ class InputBox:
                 return
         self.parameterNode.pet, self.parameterNode.ct = pet, ct
 
+    def pointAt(self, ras) -> None:
+        """Give a place as the point in the tumor, world RAS mm."""
+        self._emptyPoint().AddControlPointWorld([float(value) for value in ras])
+        self.parameterNode.location = Location.POINT
+
     def _onLoadStudy(self) -> None:
         title = _("Folder of a DICOM study")
         folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)
@@ -114,13 +119,16 @@ class InputBox:
         if note:
             slicer.util.infoDisplay(note, windowTitle=_("PET and CT of the study"))
 
-    def _onPlacePoint(self) -> None:
+    def _emptyPoint(self):
         node = self.parameterNode
         if node.point is None:
             node.point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Tumor point"))
             node.point.CreateDefaultDisplayNodes()
         node.point.RemoveAllControlPoints()
-        slicer.modules.markups.logic().SetActiveList(node.point)
+        return node.point
+
+    def _onPlacePoint(self) -> None:
+        slicer.modules.markups.logic().SetActiveList(self._emptyPoint())
         slicer.modules.markups.logic().StartPlaceMode(False)
 
     def _onMakeBox(self) -> None:

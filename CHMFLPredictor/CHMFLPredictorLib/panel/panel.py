@@ -51,6 +51,7 @@ class Panel:
         self._guessTimer.connect("timeout()", self._guess)
         ui.predictButton.connect("clicked()", self.onPredict)
         ui.batchButton.connect("clicked()", self.onBatch)
+        ui.candidatesLabel.connect("linkActivated(QString)", self.onCandidate)
         for edit in (ui.batchPathLineEdit, ui.batchOutputPathLineEdit):
             edit.connect("currentPathChanged(QString)", self._onBatchPath)
             edit.connect("validInputChanged(bool)", self._onBatchPath)  # all that an emptied path tells
@@ -110,6 +111,14 @@ class Panel:
             return
         source, output = self.batch.source(self._parameterNode.batchSource)
         self._run(Kind.BATCH, lambda: self.logic.batchRun(source, self._options(batch=True), output))
+
+    def onCandidate(self, number: str) -> None:
+        """Show a candidate of the result and give it as the point in the tumor, for the next prediction."""
+        node = self._parameterNode
+        result = stored_result(find_results(slicer.mrmlScene, node.pet, node.ct)["table"])
+        place = result["box"]["candidates"][int(number)]["center_ras_mm"]
+        self.inputs.pointAt(place)
+        show.center_slices(slicer.mrmlScene, place)
 
     def _canceled(self, kind: Kind) -> bool:
         """Whether the click was one on Cancel, or came while something else runs."""

@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 from ..report.plots import STRIP_HEIGHT, STRIP_WIDTH, cohort_strip
 from ..report.words import TODO, TODO_OUT_OF_RANGE
 from ..tumor.measurements import MEASUREMENTS
-from .words import honestyText, riskDetails, riskText
+from .words import candidatesText, honestyText, lesionText, riskDetails, riskText
 
 
 class ResultBox:
@@ -19,14 +19,16 @@ class ResultBox:
         self._ui = ui
         table = ui.measurementsTable
         table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Tumor, as segmented"), _("Value"), _("Unit")])
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
 
     def clear(self, text: str) -> None:
         """Show no result but a few words."""
         self._ui.riskLabel.text = text
-        for name in ("riskDetailsLabel", "scorePlotLabel", "measurementsTable", "warningsLabel", "honestyLabel"):
+        for name in (
+            "riskDetailsLabel", "scorePlotLabel", "measurementsTable", "warningsLabel", "candidatesLabel",
+            "honestyLabel",
+        ):  # fmt: skip
             getattr(self._ui, name).visible = False
         self._ui.show3DButton.setSegmentationNode(None)
         for name in ("relevanceCheckBox", "petOverCtButton", "reportButton", "exportButton"):
@@ -53,6 +55,8 @@ class ResultBox:
             self._ui.riskLabel.text = _("Earlier result. {risk}").format(risk=riskText(result))
         self._measure(result.get("tumor"))
         self.showWarnings(result.get("warnings", []))
+        uncertain = any(one["code"] == "uncertain_location" for one in result.get("warnings", []))
+        self._say(self._ui.candidatesLabel, candidatesText(result["box"].get("candidates", [])) if uncertain else "")
         self._ui.show3DButton.setSegmentationNode(nodes.get("segmentation"))
         self._ui.relevanceCheckBox.enabled = "relevance" in nodes
         self._ui.petOverCtButton.enabled = True
@@ -73,6 +77,7 @@ class ResultBox:
         table.visible = tumor is not None
         if tumor is None:
             return
+        table.setHorizontalHeaderLabels([lesionText(tumor.get("center_ras_mm")), _("Value"), _("Unit")])
         table.setRowCount(len(MEASUREMENTS))
         for row, one in enumerate(MEASUREMENTS.values()):
             value = tumor.get(one.key)

@@ -148,3 +148,34 @@ def doneText(result: dict) -> str:
     return _("Done after {seconds} s on {device}.").format(
         seconds=f"{result['timings_s']['total']:.1f}", device=result["device"]
     )
+
+
+def placeText(ras) -> str:
+    """A place in words, RAS mm."""
+    return "R {:.0f}, A {:.0f}, S {:.0f} mm".format(*ras)
+
+
+def lesionText(center) -> str:
+    """Which lesion the measurements are of.
+
+    :param center: its center, RAS mm, or None where nothing was segmented or an older result does not say.
+    """
+    return _("Tumor at {place}").format(place=placeText(center)) if center else _("Tumor, as segmented")
+
+
+def candidatesText(candidates: list[dict]) -> str:
+    """A line for each candidate, as links whose target is the candidate's number (HTML)."""
+    line = _("{place}, {volume} ml, SUVmax {suv}")
+    rows = [
+        '<a href="{number}">{words}</a>{taken}'.format(
+            number=number,
+            words=line.format(
+                place=placeText(one["center_ras_mm"]),
+                volume=f"{one['volume_ml']:.0f}",
+                suv=f"{one['suv_max']:.1f}",
+            ),
+            taken=_(" (taken)") if number == 0 else "",
+        )
+        for number, one in enumerate(candidates)
+    ]
+    return "<br>".join([_("Candidates for the tumor; a click puts the point there:"), *rows]) if rows else ""

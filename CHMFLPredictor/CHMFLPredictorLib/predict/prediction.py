@@ -22,6 +22,7 @@ from ..model.calibration import risk as calibrated_risk
 from ..model.loader import ModelLoader, require_packages
 from ..network.preprocessing import NetworkInput, Preprocessing, mask_to_grid, prepare
 from ..reading import volumes
+from ..reading.geometry import flipped
 from ..reading.image_files import write_image
 from ..tumor import location
 from ..tumor.measurements import MEASUREMENTS, measure
@@ -184,7 +185,8 @@ class _Run:
         if self.inputs.segmentation is not None:
             volume = volumes.read_mask(self.inputs.segmentation)
             self.warn(volume.warnings + volumes.check_mask(volume, ct))
-            mask = volume.image
+            mask, found = location.one_piece(volume.image, self.predictor.preprocessing.size_mm)
+            self.warn(found)
         return pet.image, ct.image, mask
 
     def _locate(self, pet, ct, mask):
@@ -238,6 +240,7 @@ class _Run:
                 "center_ras_mm": center,
                 "size_mm": list(self.predictor.preprocessing.size_mm),
                 "found_by": place.found_by,
+                "candidates": place.candidates,
             },
             "model": {"name": card["name"], "version": card["version"], "sha256": card["weights_sha256"]},
             "device": engine.device,
@@ -261,7 +264,7 @@ class _Run:
             probability = mask_to_grid(mask, network_input.grid).astype(np.float32)
         image, tumor = segment(probability, network_input, ct)
         self.timings["to_segmentation"] = round(time.perf_counter() - self._begin, 3)
-        result["tumor"] = measure(image, pet)
+        result["tumor"] = measure(image, pet) | {"center_ras_mm": _middle_of(tumor, network_input)}
         observed |= model_warnings.observe_tumor(result["tumor"])
         self.warn(model_warnings.judge_segmentation(tumor, network_input))
         if mask is not None:
@@ -302,3 +305,12 @@ class _Run:
         except BadInput as error:
             raise writing_error(folder.folder, error) from error
         return {name: str(path) for name, path in folder.commit().items()}
+
+
+def _middle_of(tumor: np.ndarray, network_input: NetworkInput) -> list[float] | None:
+    """Where the lesion lies that was measured: its center of mass, RAS mm; None without any."""
+    if not tumor.any():
+        return None
+    index = np.argwhere(tumor).mean(axis=0)
+    lps = np.array(network_input.grid.origin_lps) + index * network_input.grid.spacing
+    return [round(float(value), 1) for value in flipped(lps)]

@@ -41,6 +41,8 @@ def report_html(result: dict, card: dict, pictures: dict) -> str:
         "warnings": _warnings(result.get("warnings")),
         "pictures": [_picture(name, picture) for name, picture in (pictures or {}).items()],
         "measurements": _measured(result.get("tumor") or {}),
+        "lesion": _place((result.get("tumor") or {}).get("center_ras_mm")),
+        "candidates": [(_place(one["center_ras_mm"]), one) for one in box.get("candidates") or []],
         "center": _place(box.get("center_ras_mm")),
         "size": " × ".join(f"{side:.0f}" for side in box["size_mm"]) + " mm" if box.get("size_mm") else None,
         "placed_by": FOUND_BY.get(box.get("found_by"), box.get("found_by")),

@@ -17,6 +17,9 @@ FOUND_BY = {
 }
 LABELS = {"high": "high: at or above the threshold", "low": "low: below the threshold"}
 TODO = {
+    "uncertain_location": "Look at each candidate; where another one is the tumor, give it as the point and predict "
+    "again.",
+    "mask_in_pieces": "Where another piece is the lesion that matters, give it alone.",
     "nothing_segmented": "Look at the pictures: where they miss the tumor, place the box by a point or a mask.",
     "tumor_larger_than_box": "Compare the outline with the whole tumor before using volume and risk.",
     "tumor_implausible": "Look at the outline; where it holds more than the tumor, volume and TLG mean nothing.",

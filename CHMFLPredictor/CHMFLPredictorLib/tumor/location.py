@@ -25,6 +25,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ..errors import BadInput
+from ..reading.checks import warning
+from ..reading.geometry import VoxelGrid
+from .doubts import UNCERTAIN_RATIO, doubts
 from .organs import (
     STEP_MM,
     Field,
@@ -44,7 +47,8 @@ CHEST_SUV = 4.0  # with liver (SUV 2 to 3), spleen and marrow in view; usual for
 SUV_CAP = 5.0  # above it volume counts, not heat: a small very hot spot does not outweigh a large tumor
 SPILL_MM = 8.0  # how far PET's blur carries a hot organ into its surroundings
 SMALLEST_ML = 1.0
-UNCERTAIN_RATIO = 0.5
+MOST_CANDIDATES = 5
+JOIN_MM = 10.0  # what lies closer in a mask belongs together: slices left out by whoever drew it are no border
 HINT = "Give the tumor's place as a point, or a segmentation of the tumor."
 
 
@@ -53,11 +57,14 @@ class Location:
     """Where the box goes.
 
     center_ras: its center, RAS mm. found_by: "point", "mask" or "automatic". warnings: {"code", "text"} each.
+    candidates: of the automatic way, the places with the most uptake, the one taken first: center_ras_mm, volume_ml
+    above the search's threshold, suv_max.
     """
 
     center_ras: tuple[float, float, float]
     found_by: str
     warnings: list[dict] = field(default_factory=list)
+    candidates: list[dict] = field(default_factory=list)
 
 
 def from_point(center_ras, ct_image: sitk.Image) -> Location:
@@ -87,20 +94,54 @@ def from_mask(mask_image: sitk.Image) -> Location:
     return Location((-x, -y, z), "mask")
 
 
+def one_piece(mask_image: sitk.Image, box_mm: tuple[float, float, float]) -> tuple[sitk.Image, list[dict]]:
+    """The mask itself where one box holds something of each of its pieces, else its largest piece alone.
+
+    :param mask_image: everything above 0 is tumor.  :param box_mm: as for :func:`find`.
+    :return: the mask, and the warning "mask_in_pieces", which names the piece taken and the volumes of the others.
+    """
+    index = np.argwhere(sitk.GetArrayViewFromImage(mask_image) > 0)
+    points = VoxelGrid.of_image(mask_image).points(index[:, ::-1])
+    held = np.all(np.abs(points - points.mean(axis=0)) <= np.asarray(box_mm) / 2, axis=1)
+    if held.all():
+        return mask_image, []
+    cells = np.floor((points - points.min(axis=0)) / JOIN_MM).astype(int)
+    occupied = np.zeros(cells.max(axis=0) + 1, dtype=bool)
+    occupied[tuple(cells.T)] = True
+    piece = ndimage.label(occupied, np.ones((3, 3, 3)))[0][tuple(cells.T)]
+    sizes, held_sizes = np.bincount(piece)[1:], np.bincount(piece, weights=held)[1:]
+    if len(sizes) == 1 or np.all(held_sizes >= 0.5 * sizes):
+        return mask_image, []
+    main = int(np.argmax(sizes)) + 1
+    kept = np.zeros(mask_image.GetSize()[::-1], dtype=np.uint8)
+    kept[tuple(index[piece == main].T)] = 1
+    kept_image = sitk.GetImageFromArray(kept)
+    kept_image.CopyInformation(mask_image)
+    volumes = sizes * float(np.prod(mask_image.GetSpacing())) / 1000
+    x, y, z = points[piece == main].mean(axis=0)
+    others = sorted(np.delete(volumes, main - 1), reverse=True)
+    left = ", ".join(f"{one:.1f} ml" for one in others[:MOST_CANDIDATES]) + (", ..." if len(others) > 5 else "")
+    text = (
+        f"The mask has {len(sizes)} pieces that do not fit into one box. The box, the risk and the measurements are of "
+        f"the largest, {volumes[main - 1]:.1f} ml at {_in_words((-x, -y, z))}; left out: {left}."
+    )
+    return kept_image, [warning("mask_in_pieces", text)]
+
+
 def find(pet_suv_image: sitk.Image, ct_hu_image: sitk.Image, box_mm: tuple[float, float, float]) -> Location:
     """The tumor's place from PET and CT alone.
 
     :param pet_suv_image: body-weight SUV.  :param ct_hu_image: HU.  Any grids and directions.
     :param box_mm: size of the model's box along L, P, S in mm; it decides which warnings are given, not the place.
-    :return: Location with warnings "uncertain_location" (another place has nearly as much uptake) and
-        "hot_organ_in_box" (see organs.py).
+    :return: Location with its candidates and the warnings "uncertain_location" (another place has nearly as much
+        uptake, or something speaks against this one: see doubts.py) and "hot_organ_in_box" (see organs.py).
     Errors: BadInput "no_tumor_found" (cold, uniform, or nothing but organs), "no_tissue", "no_overlap".
     """
-    return find_in_field(common_field(pet_suv_image, ct_hu_image), box_mm)
+    return find_in_field(common_field(pet_suv_image, ct_hu_image), box_mm, pet_suv_image)
 
 
-def find_in_field(grid: Field, box_mm) -> Location:
-    """:func:`find` on images already on the coarse common grid."""
+def find_in_field(grid: Field, box_mm, pet_suv_image: sitk.Image | None = None) -> Location:
+    """:func:`find` on images already on the coarse common grid; without the PET, SUVmax are the field's."""
     tissue = body(grid)
     if not tissue.any():
         raise BadInput("no_tissue", "The CT shows no tissue where PET and CT overlap.", "Check that the CT is in HU.")
@@ -112,11 +153,13 @@ def find_in_field(grid: Field, box_mm) -> Location:
     keep = _no_organ(grid, labels, centers, tissue, lung)
     if not keep.any():
         raise _nothing_found(grid, tissue, threshold, len(scores), organs.any())
-    centers, scores = centers[keep], scores[keep]
-    best = int(np.argmax(scores))
-    warnings = _uncertainty(grid, centers, scores, best, box_mm)
-    warnings += organ_warnings(grid, centers[best], box_mm, pool, head)
-    return Location(grid.to_ras(centers[best]), "automatic", warnings)
+    ranked = np.flatnonzero(keep)[np.argsort(-scores[keep], kind="stable")]
+    best = ranked[0]
+    candidates = _described(grid, labels, centers, ranked[:MOST_CANDIDATES], pet_suv_image)
+    reasons = _rivals(centers, scores, ranked, box_mm)
+    reasons += doubts(grid, labels == best + 1, centers[best], tissue, lung)
+    warnings = _uncertain(reasons, candidates) + organ_warnings(grid, centers[best], box_mm, pool, head)
+    return Location(grid.to_ras(centers[best]), "automatic", warnings, candidates)
 
 
 def _threshold(grid: Field, tissue: np.ndarray, chest: bool) -> float:
@@ -156,19 +199,52 @@ def _no_organ(grid: Field, labels: np.ndarray, centers: np.ndarray, tissue: np.n
     return keep
 
 
-def _uncertainty(grid: Field, centers: np.ndarray, scores: np.ndarray, best: int, box_mm) -> list[dict]:
-    """A warning when a place that the box would not hold has at least half of the best one's uptake."""
+def _rivals(centers: np.ndarray, scores: np.ndarray, ranked: np.ndarray, box_mm) -> list[str]:
+    """Whether a place that the box would not hold has at least half of the best one's uptake, in words."""
+    best = ranked[0]
     outside = np.any(np.abs(centers - centers[best]) * STEP_MM > np.asarray(box_mm, dtype=float) / 2, axis=1)
-    rivals = np.where(outside, scores, 0.0)
-    second = int(np.argmax(rivals))
-    if rivals[second] < UNCERTAIN_RATIO * scores[best]:
+    share = max((scores[one] / scores[best] for one in ranked if outside[one]), default=0.0)
+    return [f"another place has {share:.0%} of its uptake"] if share >= UNCERTAIN_RATIO else []
+
+
+def _described(grid: Field, labels: np.ndarray, centers: np.ndarray, ranked, pet: sitk.Image | None) -> list[dict]:
+    """Place, volume and SUVmax of candidates; SUVmax is that of the PET's own voxels."""
+    number = np.zeros(len(centers) + 1, dtype=np.uint8)
+    number[np.asarray(ranked) + 1] = np.arange(1, len(ranked) + 1)
+    places, suv = number[labels], grid.suv
+    volumes = np.bincount(places.ravel(), minlength=len(ranked) + 1) * grid.voxel_ml
+    if pet is not None:
+        image = sitk.GetImageFromArray(np.ascontiguousarray(places.transpose(2, 1, 0)))
+        image.SetOrigin(grid.origin_lps)
+        image.SetSpacing([STEP_MM] * 3)
+        on_pet = sitk.Resample(image, pet, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+        places, suv = sitk.GetArrayViewFromImage(on_pet), sitk.GetArrayViewFromImage(pet)
+    highest = ndimage.maximum(suv, places, np.arange(1, len(ranked) + 1))
+    return [
+        {
+            "center_ras_mm": [round(value, 1) for value in grid.to_ras(centers[one])],
+            "volume_ml": round(float(volumes[i + 1]), 1),
+            "suv_max": round(float(highest[i]), 2),
+        }
+        for i, one in enumerate(ranked)
+    ]
+
+
+def _uncertain(reasons: list[str], candidates: list[dict]) -> list[dict]:
+    """The warning with what speaks against the place and the candidates."""
+    if not reasons:
         return []
-    r, a, s = grid.to_ras(centers[second])
-    text = (
-        f"The tumor's place is uncertain: R {r:.0f}, A {a:.0f}, S {s:.0f} mm has {rivals[second] / scores[best]:.0%} "
-        f"of the uptake of the place taken. {HINT}"
+    listed = "; ".join(
+        f"{_in_words(one['center_ras_mm'])}, {one['volume_ml']:.0f} ml, SUVmax {one['suv_max']:.1f}"
+        for one in candidates
     )
-    return [{"code": "uncertain_location", "text": text}]
+    against = ", and ".join(reasons)
+    text = f"The tumor's place is uncertain: {against}. Candidates, the first was taken: {listed}. {HINT}"
+    return [warning("uncertain_location", text)]
+
+
+def _in_words(ras) -> str:
+    return "R {:.0f}, A {:.0f}, S {:.0f} mm".format(*ras)
 
 
 def _nothing_found(grid: Field, tissue: np.ndarray, threshold: float, candidates: int, organs: bool) -> BadInput:

@@ -68,9 +68,10 @@ def test_files_and_result(predicted):
     assert len(result["members"]) == 2 and result["label"] == (
         "high" if result["risk"] >= result["threshold"] else "low"
     )
-    assert {"volume_ml", "suv_max", "suv_mean", "tlg", "longest_diameter_mm"} == set(result["tumor"])
+    assert {"volume_ml", "suv_max", "suv_mean", "tlg", "longest_diameter_mm", "center_ras_mm"} == set(result["tumor"])
     assert {"risk", "timings_s", "center_ras_mm", "size_mm", *result["tumor"]} == set(result["units"])
     assert (result["units"]["tlg"], result["units"]["volume_ml"]) == ("SUV ml", "ml")
+    assert result["box"]["candidates"][0]["center_ras_mm"] == pytest.approx(result["box"]["center_ras_mm"], abs=0.06)
     assert result["box"]["found_by"] == "automatic" and result["box"]["size_mm"] == [192.0, 192.0, 192.0]
     assert "not for clinical use" in (folder / "report.html").read_text(encoding="utf-8").lower()
     assert events[-1]["event"] == "result" and events[-1]["result"] == result

@@ -18,8 +18,23 @@ RESULT = {
     "members": [0.51, 0.66, 0.7],
     "threshold": 0.5,
     "label": "high",
-    "tumor": {"volume_ml": 220.99, "suv_max": 11.12, "suv_mean": 6.43, "tlg": 1420.2, "longest_diameter_mm": 112.48},
-    "box": {"center_ras_mm": [60.7, -24.6, 3.6], "size_mm": [192, 192, 240], "found_by": "automatic"},
+    "tumor": {
+        "center_ras_mm": [58.2, -22.1, 5.0],
+        "volume_ml": 220.99,
+        "suv_max": 11.12,
+        "suv_mean": 6.43,
+        "tlg": 1420.2,
+        "longest_diameter_mm": 112.48,
+    },
+    "box": {
+        "center_ras_mm": [60.7, -24.6, 3.6],
+        "size_mm": [192, 192, 240],
+        "found_by": "automatic",
+        "candidates": [
+            {"center_ras_mm": [60.7, -24.6, 3.6], "volume_ml": 163.0, "suv_max": 13.6},
+            {"center_ras_mm": [-80.0, 11.0, 120.0], "volume_ml": 17.4, "suv_max": 44.1},
+        ],
+    },
     "model": {"name": "compact", "version": "1.2.3", "sha256": "ab" * 32},
     "device": "CPU, OpenVINO 2026.1, 2 threads",
     "timings_s": {"read": 1.24, "to_risk": 2.5},
@@ -99,6 +114,8 @@ def test_every_number_is_there_with_its_unit(picture):
     model = ["compact 1.2.3", "CHMFL", "48 patients", "Apache-2.0", "fixed beforehand", "log total uptake", "ab" * 32]
     run = ["OpenVINO 2026.1", "to risk 2.5 s", "torch 2.13.0", "Vallières M, 2015"]
     assert [value for value in risk + tumor + box + scores + model + run if value not in text] == []
+    for place in ("R 58 mm, P 22 mm, S 5 mm", "L 80 mm, A 11 mm, S 120 mm17.4 ml, SUVmax 44.1"):
+        assert place.replace(" ", "") in text.replace(" ", "")
     assert "not available" not in text
 
 
