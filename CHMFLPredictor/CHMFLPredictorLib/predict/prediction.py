@@ -3,6 +3,8 @@
 The model loads in a thread of its own while the images are read, and the risk is out before the decoder runs.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import logging
@@ -23,14 +25,15 @@ from ..model.loader import ModelLoader, require_packages
 from ..network.preprocessing import NetworkInput, Preprocessing, mask_to_grid, prepare
 from ..reading import volumes
 from ..reading.geometry import flipped
-from ..reading.image_files import write_image
+from ..reading.part_files import write_part
 from ..tumor import location
 from ..tumor.measurements import MEASUREMENTS, measure
-from ..tumor.segmentation import on_reference, segment
+from ..tumor.segmentation import around, on_reference, segment
 from .inputs import Inputs, describe_inputs, software
 from .output_folder import OutputFolder, output_error, refuse_to_replace, writing_error
 
 RESULT_SCHEMA_VERSION = 1
+PICTURED_MM = 350.0  # around the box: more than the pictures' widest field, wherever in the box it lies
 UNITS = {  # of the numbers in the result, by their key
     "risk": "1",
     **{key: one.unit for key, one in MEASUREMENTS.items()},
@@ -125,6 +128,8 @@ class _Run:
         network_input = prepare(pet, ct, place.center_ras, self.predictor.preprocessing, self.no_data)
         self._require_data(network_input, place)
         observed = model_warnings.observe(pet, ct, network_input)
+        frame = _Frame.around(network_input.grid, ct)
+        ct = around(network_input.grid, ct, PICTURED_MM)[0]  # a whole body is not needed any more
         inputs = self._network_inputs(network_input, mask)
         self.enter("model")
         networks, engine = self.predictor.ready(self.check)
@@ -135,14 +140,14 @@ class _Run:
         result |= self._about(card, network_input, place, engine)
         segmentation = relevance = None
         if not risk_only:
-            segmentation = self._segment(engine, inputs, network_input, pet, ct, mask, result, observed)
+            segmentation = self._segment(engine, inputs, network_input, pet, frame.part, mask, result, observed)
             self.enter("relevance")
-            relevance = self._relevance(networks, inputs, network_input, ct)
+            relevance = self._relevance(networks, inputs, network_input, frame.part)
         elif mask is not None:
             self.warn(model_warnings.judge_mask(mask, None, network_input))
         self.warn(model_warnings.outside_ranges(observed, card["input_ranges"]))
         self.enter("write")
-        files = self._write(folder, result, card, pet, ct, segmentation, relevance, place)
+        files = self._write(folder, result, card, pet, ct, frame, segmentation, relevance, place)
         with contextlib.suppress(Canceled):  # the results are there, whether or not somebody still listens
             self.progress.say({"event": "result", "output": str(folder.folder), "files": files, "result": result})
         return result
@@ -279,16 +284,15 @@ class _Run:
             np.round(values * 255) / np.float32(255), network_input.grid, ct
         )  # rounded: compresses far better
 
-    def _write(self, folder: OutputFolder, result, card, pet, ct, segmentation, relevance, place) -> dict[str, str]:
+    def _write(self, folder: OutputFolder, result, card, pet, ct, frame, segmentation, relevance, place) -> dict:
         from ..report.pictures import relevance_picture, slices_picture
         from ..report.report import write_report
 
         try:
             if segmentation is not None:
-                write_image(segmentation, folder.path("segmentation.nii.gz"))
-                self.check()
-                write_image(relevance, folder.path("relevance.nii.gz"))
-                self.check()
+                for image, name in ((segmentation, "segmentation.nii.gz"), (relevance, "relevance.nii.gz")):
+                    write_part(image, frame.first_index, frame.size, folder.path(name))
+                    self.check()
             pictures = {"slices": slices_picture(pet, ct, segmentation, center_ras=place.center_ras)}
             if relevance is not None:
                 pictures["relevance"] = relevance_picture(ct, relevance, segmentation, place.center_ras)
@@ -305,6 +309,20 @@ class _Run:
         except BadInput as error:
             raise writing_error(folder.folder, error) from error
         return {name: str(path) for name, path in folder.commit().items()}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The CT's voxels around the box, which is all that the results fill, and where they lie in the CT."""
+
+    part: sitk.Image
+    first_index: list[int]
+    size: tuple[int, int, int]
+
+    @classmethod
+    def around(cls, grid, ct: sitk.Image) -> _Frame:
+        part, first_index = around(grid, ct)
+        return cls(part, first_index, ct.GetSize())
 
 
 def _middle_of(tumor: np.ndarray, network_input: NetworkInput) -> list[float] | None:

@@ -36,12 +36,15 @@ def require_file(path: str, role: str = "volume") -> None:
         raise BadInput("empty_file", f"The {role} '{path}' has zero bytes.", "Copy or export the file again.")
 
 
-def read_file(path: str, role: str = "volume", pixel_type: int = sitk.sitkFloat32) -> sitk.Image:
+def read_file(
+    path: str, role: str = "volume", pixel_type: int = sitk.sitkFloat32, keep: tuple[int, ...] = ()
+) -> sitk.Image:
     """Read one file as a scalar 3D image.
 
     :param path: any file that SimpleITK reads; DICOM is read by :mod:`.dicom` instead.
     :param role: what the file is to the user ("PET", "CT", "mask"), for messages.
     :param pixel_type: SimpleITK pixel type to convert to while reading.
+    :param keep: pixel types of files that are not converted.
     :return: 3D image in SimpleITK's LPS geometry, spacing in mm; :func:`told_by` gives its warnings.
     :raises BadInput: not_found, unreadable, empty_file, truncated_file, damaged_file, packed_file, four_d,
         color_volume, one_slice, bad_spacing, sheared, temporary_unwritable.
@@ -56,7 +59,7 @@ def read_file(path: str, role: str = "volume", pixel_type: int = sitk.sitkFloat3
         try:
             reader.ReadImageInformation()
             _require_scalar_3d(reader, path, role)
-            reader.SetOutputPixelType(pixel_type)
+            reader.SetOutputPixelType(reader.GetPixelID() if reader.GetPixelID() in keep else pixel_type)
             image = reader.Execute()
         except RuntimeError as error:
             if "allocate memory" in str(error) or "bad_alloc" in str(error):

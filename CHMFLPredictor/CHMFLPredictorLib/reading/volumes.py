@@ -41,7 +41,8 @@ SWAP_HINT = "Check that PET and CT were not swapped or chosen twice."
 class Volume:
     """A 3D image and what is known about it.
 
-    :ivar image: 3D, float32 (a mask: uint8, 0 and 1), SimpleITK's LPS geometry, mm.
+    :ivar image: 3D, float32 (a mask: uint8, 0 and 1; a CT of a pair: int16 where it is stored so), SimpleITK's LPS
+        geometry, mm.
     :ivar modality: "PT", "CT", "SEG" or None if the file does not tell.
     :ivar units: "SUV" (body weight), "HU", "BQML" or None if the file does not tell.
     :ivar source: the path it was read from.
@@ -93,14 +94,15 @@ def read_pet(path, series: dicom.Series | None = None) -> Volume:
     return volume
 
 
-def read_ct(path, series: dicom.Series | None = None) -> Volume:
+def read_ct(path, series: dicom.Series | None = None, as_stored: bool = False) -> Volume:
     """Read a CT in Hounsfield units; values below -1024 HU (padding outside the scanner's circle) become -1024, and a
     border that was filled with another constant becomes air (``no_data``, and the warning ct_border_filled).
 
     :param series: of a folder's DICOM series, the one that was chosen already.
+    :param as_stored: leave 16-bit whole numbers what they are: half the memory of a whole body.
     :raises BadInput: besides those of :func:`read_volume`: ct_is_pet, ct_not_hu, label_map_as_ct.
     """
-    volume, (low, _) = _read(path, "CT", series)
+    volume, (low, _) = _read(path, "CT", series, as_stored)
     name, sample = f"CT '{path}'", sampled(volume.image)
     if volume.modality is None:
         checks.refuse_label_map(volume.image, name, "CT")
@@ -138,7 +140,7 @@ def read_pair(pet_path, ct_path) -> tuple[Volume, Volume, list[dict]]:
             _explain_wrong_modality(error, pet_path, ct_path)
         raise
     try:
-        ct = read_ct(ct_path)
+        ct = read_ct(ct_path, as_stored=True)
     except BadInput as error:
         if error.code == "ct_is_pet" and same_values(pet_path, ct_path):
             raise _same_volume(pet_path, ct_path) from error
@@ -186,7 +188,7 @@ def read_mask(path, label: int | None = None) -> Volume:
     if os.path.isdir(path) or dicom.is_dicom_file(path):
         hint = "Load it into 3D Slicer and export the tumor as a label map (NIfTI or NRRD)."
         raise BadInput("mask_is_dicom", f"The mask '{path}' is DICOM or a folder, not an image file.", hint)
-    image = read_file(path, "mask")
+    image = read_file(path, "mask", keep=(sitk.sitkUInt8, sitk.sitkInt16, sitk.sitkUInt16))
     warnings = told_by(image) + checks.check_geometry(image, f"mask '{path}'")
     checks.settle_axes(image)
     values = sitk.GetArrayViewFromImage(image)
@@ -199,10 +201,12 @@ def read_mask(path, label: int | None = None) -> Volume:
 # Inside ----------------------------------------------------------------------------------------------
 
 
-def _read(path, role: str, series: dicom.Series | None = None) -> tuple[Volume, tuple[float, float]]:
+def _read(
+    path, role: str, series: dicom.Series | None = None, as_stored: bool = False
+) -> tuple[Volume, tuple[float, float]]:
     path = dicom.folder_of_index(os.path.expanduser(str(path)))
     try:
-        volume = _load(path, role) if series is None else _from_series(series, path, role)
+        volume = _load(path, role, as_stored) if series is None else _from_series(series, path, role)
         volume.warnings += checks.check_geometry(volume.image, f"{role} '{path}'")
         checks.settle_axes(volume.image)
         return volume, checks.check_values(volume.image, f"{role} '{path}'")
@@ -213,13 +217,13 @@ def _read(path, role: str, series: dicom.Series | None = None) -> tuple[Volume, 
         ) from error
 
 
-def _load(path: str, role: str) -> Volume:
+def _load(path: str, role: str, as_stored: bool = False) -> Volume:
     if os.path.isdir(path):
         return _from_series(dicom.choose_series(dicom.find_series(path), path, role), path, role)
     require_file(path, role)
     if dicom.is_dicom_file(path):
         return _from_series(dicom.series_of_file(path, role), path, role)
-    image = read_file(path, role)
+    image = read_file(path, role, keep=(sitk.sitkInt16,) if as_stored else ())
     known = {key: image.GetMetaData(key) for key in HEADER_FIELDS if image.HasMetaDataKey(key)}
     modality, units = (known.get(key) for key in HEADER_FIELDS)
     if modality not in ("PT", "CT"):

@@ -14,6 +14,7 @@ from ..errors import BadInput
 from ..reading.geometry import bounds_lps
 from ..reading.volumes import AIR_HU
 
+SLAB_SLICES = 32
 STEP_MM = 4.0  # about a PET voxel: nothing smaller is resolved, and a body-wide scan stays small
 SMOOTHING_FWHM_MM = 8.0  # about PET's own resolution; takes the noise off the threshold
 SOFT_TISSUE_HU = (-100.0, 150.0)
@@ -74,14 +75,26 @@ def _require_volume(image: sitk.Image) -> None:
 
 
 def _coarse(image: sitk.Image) -> sitk.Image:
-    """Average whole voxels together up to STEP_MM, so that resampling does not skip over fine CT voxels."""
+    """Average whole voxels together up to STEP_MM, so that resampling does not skip over fine CT voxels; float32.
+
+    Slab by slab: a whole body in float32 would take a gigabyte.
+    """
     factors = [
         int(np.clip(STEP_MM / spacing + 0.3, 1, size))
         for spacing, size in zip(image.GetSpacing(), image.GetSize(), strict=True)
     ]
-    if image.GetPixelID() != sitk.sitkFloat32:
-        image = sitk.Cast(image, sitk.sitkFloat32)
-    return sitk.BinShrink(image, factors) if max(factors) > 1 else image
+    if max(factors) == 1:
+        return image if image.GetPixelID() == sitk.sitkFloat32 else sitk.Cast(image, sitk.sitkFloat32)
+    slices, height = image.GetSize()[2] // factors[2] * factors[2], SLAB_SLICES * factors[2]
+    slabs = [
+        sitk.BinShrink(sitk.Cast(image[:, :, z : min(z + height, slices)], sitk.sitkFloat32), factors)
+        for z in range(0, slices, height)
+    ]
+    whole = sitk.GetImageFromArray(np.concatenate([sitk.GetArrayViewFromImage(slab) for slab in slabs]))
+    whole.SetOrigin(slabs[0].GetOrigin())
+    whole.SetSpacing(slabs[0].GetSpacing())
+    whole.SetDirection(image.GetDirection())
+    return whole
 
 
 def common_field(pet_suv_image: sitk.Image, ct_hu_image: sitk.Image) -> Field:

@@ -64,22 +64,27 @@ def on_reference(array: np.ndarray, grid: Grid, reference: sitk.Image, cut: floa
     pixel_type = sitk.sitkFloat32 if cut is None else sitk.sitkUInt8
     whole = sitk.Image(reference.GetSize(), pixel_type)
     whole.CopyInformation(reference)
-    region = _region(grid, reference)
-    if region is None:
+    part, low = around(grid, reference)
+    if part is None:
         return whole
-    low, high = region
-    part = to_reference(array, grid, reference[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
+    part = to_reference(array, grid, part)
     if cut is not None:
         part = sitk.Cast(part >= cut, pixel_type)
     return sitk.Paste(whole, part, part.GetSize(), [0, 0, 0], low)
 
 
-def _region(grid: Grid, reference: sitk.Image) -> tuple[list[int], list[int]] | None:
-    """First and one past the last index of the reference's voxels around the box."""
-    ends = [(o - s, o + s * n) for o, s, n in zip(grid.origin_lps, grid.spacing, grid.size, strict=True)]
+def around(grid: Grid, reference: sitk.Image, margin_mm: float = 0.0) -> tuple[sitk.Image | None, list[int]]:
+    """The part of the reference's voxels around the box, and the index of its first voxel; None where it has none."""
+    ways = [s + margin_mm for s in grid.spacing]
+    ends = [
+        (o - way, o + s * (n - 1) + way)
+        for o, s, n, way in zip(grid.origin_lps, grid.spacing, grid.size, ways, strict=True)
+    ]
     corners = np.array(np.meshgrid(*ends)).reshape(3, -1).T
     indices = np.array([reference.TransformPhysicalPointToContinuousIndex(corner) for corner in corners.tolist()])
     size = np.array(reference.GetSize())
     low = np.clip(np.floor(indices.min(0)), 0, size).astype(int)
     high = np.clip(np.ceil(indices.max(0)) + 1, 0, size).astype(int)
-    return (low.tolist(), high.tolist()) if np.all(high > low) else None
+    if np.any(high <= low):
+        return None, low.tolist()
+    return reference[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))], low.tolist()
