@@ -136,6 +136,25 @@ def test_every_location_shows_its_own_widgets_only(widget):
         assert widget.ui.locationComboBox.currentText == location.label()
 
 
+def test_a_click_on_a_candidate_puts_the_point_there(widget, monkeypatch):
+    from CHMFLPredictorLib.panel import panel
+    from CHMFLPredictorLib.panel.words import Location, candidatesText
+
+    places = [[60.0, -24.0, 3.0], [-80.0, 11.0, 120.0]]
+    found = [{"center_ras_mm": place, "volume_ml": 17.4, "suv_max": 44.1} for place in places]
+    assert '<a href="1">R -80, A 11, S 120 mm, 17 ml, SUVmax 44.1</a>' in candidatesText(found)
+    monkeypatch.setattr(panel, "find_results", lambda *_: {"table": None})
+    monkeypatch.setattr(panel, "stored_result", lambda _: {"box": {"candidates": found}})
+    node = widget.panel._parameterNode
+    monkeypatch.setattr(widget.panel, "_showStoredResult", lambda: None)
+    for number, place in enumerate(places):
+        widget.panel.onCandidate(str(number))
+        assert node.location is Location.POINT and node.point.GetNumberOfControlPoints() == 1
+        assert list(node.point.GetNthControlPointPositionWorld(0)) == place
+    slice_node = slicer.util.getNodesByClass("vtkMRMLSliceNode")[0]
+    assert slice_node.GetSliceToRAS().GetElement(2, 3) == pytest.approx(places[1][2])  # the axial view
+
+
 def test_words_for_every_stage_and_ending():
     from CHMFLPredictorLib.child.process import Ended, Ending
     from CHMFLPredictorLib.events import STAGES
