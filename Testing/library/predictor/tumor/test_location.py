@@ -241,6 +241,17 @@ def test_the_answer_is_the_same_every_time_and_inputs_stay_as_they_are():
     assert np.array_equal(before, sitk.GetArrayFromImage(pet))
 
 
+def test_voxels_are_averaged_slab_by_slab_as_at_once():
+    image = sitk.GetImageFromArray(np.random.default_rng(2).integers(-1000, 1000, (135, 21, 22)).astype(np.int16))
+    image.SetSpacing((1.0, 1.0, 1.5))  # factors 4, 4, 2: the last slice makes no whole voxel
+    image.SetOrigin((10.0, -20.0, 30.0))
+    image.SetDirection((0, 1, 0, 1, 0, 0, 0, 0, -1))
+    once, slabs = sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), [4, 4, 2]), organs._coarse(image)
+    assert np.array_equal(sitk.GetArrayFromImage(slabs), sitk.GetArrayFromImage(once))
+    for what in ("GetOrigin", "GetSpacing", "GetDirection"):
+        assert getattr(slabs, what)() == pytest.approx(getattr(once, what)())
+
+
 # -- a body-wide scan ----------------------------------------------------------------------------
 
 BODY_PARTS = [  # (inside, SUV, HU)
