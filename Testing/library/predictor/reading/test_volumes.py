@@ -37,7 +37,8 @@ FORMATS = [".nii.gz", ".nii", ".nrrd", ".mha"]
 def test_a_good_pair(pet, ct):
     pet_volume, ct_volume, warnings = read_pair(pet, ct)
     assert (pet_volume.modality, pet_volume.units, ct_volume.modality, ct_volume.units) == ("PT", "SUV", "CT", "HU")
-    assert pet_volume.image.GetPixelID() == ct_volume.image.GetPixelID() == sitk.sitkFloat32
+    assert (pet_volume.image.GetPixelID(), ct_volume.image.GetPixelID()) == (sitk.sitkFloat32, sitk.sitkInt16)
+    assert read_ct(ct).image.GetPixelID() == sitk.sitkFloat32
     assert pet_volume.image.GetSize() != ct_volume.image.GetSize(), "the two keep their own grids"
     np.testing.assert_array_equal(sitk.GetArrayFromImage(ct_volume.image), sitk.GetArrayFromImage(make_ct()))
     assert codes(warnings) == ["pet_units_assumed"] and "body-weight SUV" in warnings[0]["text"]
