@@ -66,6 +66,5 @@ def _in_arm(slice_tissue: np.ndarray, x: int, y: int) -> bool:
 def _like_kidney(aside_mm: float, z: int, volume_ml: float, lung: np.ndarray) -> bool:
     slices = np.nonzero(lung.any(axis=(0, 1)))[0]
     height = slices.min() - KIDNEY_UNDER_LUNG_MM / STEP_MM <= z < slices.mean()
-    return bool(
-        height and KIDNEY_ASIDE_MM[0] <= aside_mm <= KIDNEY_ASIDE_MM[1] and KIDNEY_ML[0] <= volume_ml <= KIDNEY_ML[1]
-    )
+    # no least volume: a rim is left where the kidney's pelvis was known as urine
+    return bool(height and KIDNEY_ASIDE_MM[0] <= aside_mm <= KIDNEY_ASIDE_MM[1] and volume_ml <= KIDNEY_ML[1])

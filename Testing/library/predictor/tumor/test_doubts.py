@@ -25,6 +25,7 @@ def body_wide(parts, tumor_suv):
 
 CONTRAST_BLADDER = [*BODY_PARTS[:-1], (BODY_PARTS[-1][0], 40.0, 240)]
 ONE_KIDNEY = [part for i, part in enumerate(BODY_PARTS) if i != 10]
+WITH_PELVIS = [*ONE_KIDNEY, (lambda p: ball(p, (65, -45, 20), (20, 20, 30)), 12.0, 6)]  # a rim is left of it
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,10 @@ ONE_KIDNEY = [part for i, part in enumerate(BODY_PARTS) if i != 10]
     [
         (CONTRAST_BLADDER, "bladder with contrast medium"),
         (ONE_KIDNEY, "where a kidney does"),
+        (WITH_PELVIS, "where a kidney does"),
         ([*BODY_PARTS, *SPOT_ARM], "in an arm"),
     ],
-    ids=["contrast in the bladder", "one kidney", "injection site"],
+    ids=["contrast in the bladder", "one kidney", "its pelvis known as urine", "injection site"],
 )
 def test_what_takes_the_tumors_place_is_told_with_the_candidates(parts, reason):
     place = location.find(*body_wide(parts, 4.6), PAPER_BOX)
