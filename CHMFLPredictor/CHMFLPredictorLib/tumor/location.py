@@ -219,7 +219,7 @@ def _described(grid: Field, labels: np.ndarray, centers: np.ndarray, ranked, pet
         image.SetSpacing([STEP_MM] * 3)
         on_pet = sitk.Resample(image, pet, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
         places, suv = sitk.GetArrayViewFromImage(on_pet), sitk.GetArrayViewFromImage(pet)
-    highest = ndimage.maximum(suv, places, np.arange(1, len(ranked) + 1))
+    highest = [np.max(suv[places == i + 1], initial=0.0) for i in range(len(ranked))]
     return [
         {
             "center_ras_mm": [round(value, 1) for value in grid.to_ras(centers[one])],
