@@ -7,6 +7,7 @@ it costs Slicer's start nothing.
 
 import os
 import sys
+import weakref
 
 import slicer
 from CHMFLPredictorLib.panel.words import BatchSource, Device, Location
@@ -119,6 +120,7 @@ class CHMFLPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel is not None:
             self.panel.stop()
             self.panel.setParameterNode(None)
+            self.logic.stop()
 
     def enter(self):
         """The user opens the module."""
@@ -126,6 +128,7 @@ class CHMFLPredictorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self):
         """The user opens another module. A run goes on."""
+        self.panel.leave()
         self.panel.setParameterNode(None)
 
     def initializeParameterNode(self):
@@ -170,13 +173,17 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
     :ivar launcher: starts the child process (``process.launch``); tests put another one here.
     """
 
+    _followers = weakref.WeakSet()  # of every logic's runs: they end with the module, or the application
+
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self.launcher = None
 
     def getParameterNode(self):
         """The scene's one parameter node of this module."""
-        return CHMFLPredictorParameterNode(super().getParameterNode())
+        from CHMFLPredictorLib.scene.parameters import parameters_of
+
+        return parameters_of(super().getParameterNode(), CHMFLPredictorParameterNode)
 
     def process(
         self, pet, ct, location=None, segmentId="", model=None, device="auto", riskOnly=False, output=None,
@@ -248,7 +255,17 @@ class CHMFLPredictorLogic(ScriptedLoadableModuleLogic):
         """Start a run and follow it from Slicer's event loop (``panel.follower.RunFollower``)."""
         from CHMFLPredictorLib.panel.follower import RunFollower
 
-        return RunFollower(run, onEvent, onEnd)
+        if not self._followers:
+            slicer.app.connect("aboutToQuit()", self.stop)
+        follower = RunFollower(run, onEvent, onEnd)
+        self._followers.add(follower)
+        return follower
+
+    def stop(self):
+        """Stop every run that is followed from Slicer's event loop, and wait until it is gone."""
+        slicer.app.disconnect("aboutToQuit()", self.stop)
+        for follower in list(self._followers):
+            follower.abandon()
 
     def _launcherArgument(self):
         return {} if self.launcher is None else {"launcher": self.launcher}

@@ -168,7 +168,9 @@ class CHMFLTrainingLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self):
         """The scene's one parameter node of this module."""
-        return CHMFLTrainingParameterNode(super().getParameterNode())
+        from CHMFLPredictorLib.scene.parameters import parameters_of
+
+        return parameters_of(super().getParameterNode(), CHMFLTrainingParameterNode)
 
     def start(self, folder, arguments):
         """Start ``python -m CHMFLTrainingLib ARGUMENTS`` so that it outlives Slicer.

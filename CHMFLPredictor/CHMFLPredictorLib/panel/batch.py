@@ -48,8 +48,7 @@ class BatchBox:
     def show(self, table) -> None:
         """Show the table of results."""
         self._ui.batchTableView.visible = table is not None
-        if table is not None:
-            self._ui.batchTableView.setMRMLTableNode(table)
+        self._ui.batchTableView.setMRMLTableNode(table)
 
     def _problem(self, kind: BatchSource) -> str:
         source, output = self.source(kind)

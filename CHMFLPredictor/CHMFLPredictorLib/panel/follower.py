@@ -2,6 +2,8 @@
 
 import qt
 
+from ..scene.batch_run import ended_by
+
 INTERVAL_MS = 100
 
 
@@ -39,8 +41,8 @@ class RunFollower:
     def _tick(self) -> None:
         try:
             ended = self.run.poll()
-        except BaseException:
-            self._finish(self.run.ended)
+        except BaseException as error:
+            self._finish(self.run.ended or ended_by(error))
             raise
         if ended is not None:
             self._finish(ended)

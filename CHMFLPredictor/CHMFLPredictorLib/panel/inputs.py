@@ -1,5 +1,7 @@
 """The panel's inputs: PET and CT with a verdict on the pair, samples, and the tumor's place."""
 
+from contextlib import suppress
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -25,7 +27,7 @@ class InputBox:
 
     def __init__(self, ui):
         self._ui, self.parameterNode = ui, None
-        self._boxSize = None
+        self._boxSize, self._placing = None, False
         for sample in samples.SAMPLES:
             ui.sampleComboBox.addItem(sample.title, sample.name)
         ui.loadSampleButton.connect("clicked()", self._onLoadSample)
@@ -50,7 +52,8 @@ class InputBox:
         """The box that is dragged has the size that the model reads."""
         self._boxSize = box_size_mm(card)
         if self.parameterNode is not None and self.parameterNode.box is not None:
-            box.fit_box(self.parameterNode.box, self._boxSize)
+            with suppress(ChmflError):  # it is not placed yet: the line below says so
+                box.fit_box(self.parameterNode.box, self._boxSize)
 
     def refresh(self) -> str:
         """Show what belongs to the choices; return why nothing can be predicted from them, or an empty text."""
@@ -75,6 +78,7 @@ class InputBox:
         self._ui.segmentSelector.setCurrentNode(node)
         if node is not None:
             self._ui.segmentSelector.setCurrentSegmentID(segmentId)
+            self.parameterNode.segmentId = self._ui.segmentSelector.currentSegmentID()  # what the user sees
 
     def _locationProblem(self) -> str:
         node = self.parameterNode
@@ -84,9 +88,16 @@ class InputBox:
                 box.center_of(place)
             except ChmflError as error:
                 return f"{error.message} {error.hint}"
-        if node.location is Location.SEGMENT and (node.segmentation is None or not node.segmentId):
+        if node.location is Location.SEGMENT and not self._segmentIsThere():
             return _("Choose the segment that holds the tumor.")
         return ""
+
+    def _segmentIsThere(self) -> bool:
+        segmentation = self.parameterNode.segmentation
+        return (
+            segmentation is not None
+            and segmentation.GetSegmentation().GetSegment(self.parameterNode.segmentId) is not None
+        )
 
     def _onLoadSample(self) -> None:
         name = self._ui.sampleComboBox.currentData
@@ -130,6 +141,15 @@ class InputBox:
     def _onPlacePoint(self) -> None:
         slicer.modules.markups.logic().SetActiveList(self._emptyPoint())
         slicer.modules.markups.logic().StartPlaceMode(False)
+        self._placing = True
+
+    def endPlacing(self) -> None:
+        """Give the mouse back, if it still places the point that was asked for here."""
+        if self._placing:
+            self._placing = False
+            interaction = slicer.app.applicationLogic().GetInteractionNode()
+            if interaction is not None and interaction.GetCurrentInteractionMode() == interaction.Place:
+                interaction.SwitchToViewTransformMode()
 
     def _onMakeBox(self) -> None:
         center = inputs.center_of_volume(self.parameterNode.pet or self.parameterNode.ct)
@@ -138,6 +158,8 @@ class InputBox:
     def _onSegmentation(self, segmentation) -> None:
         if self.parameterNode is not None:
             self.parameterNode.segmentation = segmentation
+            # a segment with the ID of the one before is shown without a signal
+            self.parameterNode.segmentId = self._ui.segmentSelector.currentSegmentID() if segmentation else ""
 
     def _onSegment(self, segmentId: str) -> None:
         if self.parameterNode is not None:

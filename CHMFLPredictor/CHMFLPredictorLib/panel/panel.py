@@ -1,13 +1,18 @@
 """The panel: hands clicks to the logic, and shows the state of the run, the inputs and the results."""
 
+import logging
+import sys
+from contextlib import contextmanager
+
 import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from ..child.process import Ended, Ending
-from ..errors import ChmflError
-from ..scene import show
+from ..scene import leftovers, show
+from ..scene.batch_run import ended_by
+from ..scene.parameters import Connection
 from ..scene.results import find_results, stored_result
 from . import packages
 from .batch import BatchBox
@@ -21,6 +26,7 @@ from .watcher import NodeWatcher
 from .words import Location, buttonText, doneText, statusText
 
 GUESS_DELAY_MS = 200  # volumes arrive one by one, and first without their voxels
+START_DELAY_MS = 20  # the bar shows before PET and CT are written
 
 
 class Panel:
@@ -29,14 +35,15 @@ class Panel:
     :param ui: the widgets of CHMFLPredictor.ui by name.
     :param logic: makes and follows runs.
     :ivar state: of the run.
-    :ivar follower: of the run that is under way or was the last.
+    :ivar follower: of the run that is under way or was the last; None while a run is being made.
     """
 
     def __init__(self, ui, logic):
         self.ui, self.logic = ui, logic
         self.state, self.follower = RunState(), None
-        self._parameterNode, self._guiTag, self._observerTag = None, None, None
+        self._parameterNode, self._connection, self._observerTag = None, None, None
         self._updating, self._shown, self._relevanceShown = False, None, False
+        self._starting, self._unseen, self._closed = None, None, False
         self.inputs = InputBox(ui)
         self.result = ResultBox(ui)
         self.log = LogBox(ui)
@@ -49,6 +56,10 @@ class Panel:
         self._guessTimer.setSingleShot(True)
         self._guessTimer.setInterval(GUESS_DELAY_MS)
         self._guessTimer.connect("timeout()", self._guess)
+        self._startTimer = qt.QTimer()
+        self._startTimer.setSingleShot(True)
+        self._startTimer.setInterval(START_DELAY_MS)
+        self._startTimer.connect("timeout()", self._startRun)
         ui.predictButton.connect("clicked()", self.onPredict)
         ui.batchButton.connect("clicked()", self.onBatch)
         ui.candidatesLabel.connect("linkActivated(QString)", self.onCandidate)
@@ -56,13 +67,15 @@ class Panel:
             edit.connect("currentPathChanged(QString)", self._onBatchPath)
             edit.connect("validInputChanged(bool)", self._onBatchPath)  # all that an emptied path tells
         self.models.refresh()
+        leftovers.sweep()
 
     # Life ------------------------------------------------------------------------------------------------------------
 
     def setParameterNode(self, parameterNode) -> None:
         """Show and follow a parameter node; None lets go of it."""
         if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
+            self._connection.end()
+            self._connection = None
             self._parameterNode.RemoveObserver(self._observerTag)
         self._parameterNode = parameterNode
         for part in (self.inputs, self.output):
@@ -70,7 +83,7 @@ class Panel:
         if parameterNode is None:
             self._watcher.stop()
             return
-        self._guiTag = parameterNode.connectGui(self.ui)
+        self._connection = Connection(parameterNode, self.ui)
         self._observerTag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)
         self.models.refresh(parameterNode.model)  # another module may have added one
         self.inputs.showSegment()
@@ -78,21 +91,36 @@ class Panel:
         self._shown = None
         self._guess()
         self.device.detect()
+        if self._unseen is not None:
+            run, self._unseen = self._unseen, None
+            with _printed():
+                self._showNewResult(run)
+
+    def leave(self) -> None:
+        """The user goes to another module: the mouse places no points there."""
+        self.inputs.endPlacing()
 
     def guessSoon(self) -> None:
         """A volume may have come: guess PET and CT once all have."""
         self._guessTimer.start()
 
     def onSceneClosing(self) -> None:
-        """Nothing may be brought into a scene that the user closes."""
-        if self.state.busy:
-            self.state.cancel()
-            self.follower.cancel()
+        """Nothing may be brought into a scene that the user closes, and nothing of it may be held."""
+        self._cancel()
+        self._closed = self.state.busy  # what is held until that run has ended
+        if not self.state.busy:
+            self.follower = None
+        self._shown = self._unseen = None
+        self.output.setResult(None, None, {})
+        self.result.clear(_("No prediction yet."))
+        self.batch.show(None)
 
     def stop(self) -> None:
         """Stop whatever runs, and wait until it is gone."""
-        self._guessTimer.stop()
+        for timer in (self._guessTimer, self._startTimer):
+            timer.stop()
         self.device.stop()
+        self.state.cancel()  # a run that is being made just now, behind a question, ends when it looks
         if self.follower is not None:
             self.follower.abandon()
 
@@ -103,14 +131,16 @@ class Panel:
         if self._canceled(Kind.PREDICTION):
             return
         node = self._parameterNode
-        self._run(Kind.PREDICTION, lambda: self.logic.predictionRun(node.pet, node.ct, self._options()))
+        pet, ct, options = node.pet, node.ct, self._options()
+        self._run(Kind.PREDICTION, lambda: self.logic.predictionRun(pet, ct, options()))
 
     def onBatch(self) -> None:
         """Start a batch, or cancel the one that runs."""
         if self._canceled(Kind.BATCH):
             return
         source, output = self.batch.source(self._parameterNode.batchSource)
-        self._run(Kind.BATCH, lambda: self.logic.batchRun(source, self._options(batch=True), output))
+        options = self._options(batch=True)
+        self._run(Kind.BATCH, lambda: self.logic.batchRun(source, options(), output))
 
     def onCandidate(self, number: str) -> None:
         """Show a candidate of the result and give it as the point in the tumor, for the next prediction."""
@@ -123,31 +153,51 @@ class Panel:
     def _canceled(self, kind: Kind) -> bool:
         """Whether the click was one on Cancel, or came while something else runs."""
         if self.state.busy and self.state.kind is kind:
-            self.state.cancel()
-            if self.follower is not None:
-                self.follower.cancel()
+            self._cancel()
             self.refresh()
         return self.state.busy
 
+    def _cancel(self) -> None:
+        """Cancel what runs; a run that is still being made ends when :meth:`_startRun` looks."""
+        if self.state.busy:
+            self.state.cancel()
+            if self.follower is not None:
+                self.follower.cancel()
+
     def _run(self, kind: Kind, makeRun) -> None:
+        """Begin a run: it is made a moment later, of what was chosen at the click, wherever the user is then."""
         self.state.start(kind)
+        self.follower = None
         self.log.clear()
         if kind is Kind.PREDICTION:
             self.result.clear(_("Predicting..."))
             self._shown = None
+        self._starting = makeRun, self._parameterNode.device.value
         self.refresh()
-        slicer.app.processEvents()  # the bar shows before PET and CT are written
+        self._startTimer.start()
+
+    def _startRun(self) -> None:
+        """Make the run and follow it; whatever goes wrong, and a cancel meanwhile, is an ending."""
+        makeRun, device = self._starting
+        self._starting = None
+        ended = Ended(Ending.CANCELED, "canceled", _("Canceled."), _("Nothing was changed."))
         try:
-            packages.ensure(self._confirm, self._parameterNode.device.value)
-            self.follower = self.logic.follow(makeRun(), self._onEvent, self._onEnd)
-        except ChmflError as error:
-            self._onEnd(Ended(Ending.ERROR, error.code, error.message, error.hint, exit_code=error.exit_code))
+            if self.state.phase is Phase.RUNNING:
+                packages.ensure(self._confirm, device)
+            if self.state.phase is Phase.RUNNING:  # a question lets time pass
+                self.follower = self.logic.follow(makeRun(), self._onEvent, self._onEnd)
+                return
+        except Exception as error:
+            ended = ended_by(error)
+        self._onEnd(ended)
 
     def _options(self, batch: bool = False):
+        """What is chosen now, as a function that makes the options of it: a place without a point is refused there."""
         node = self._parameterNode
         places = {Location.POINT: node.point, Location.BOX: node.box, Location.SEGMENT: node.segmentation}
         location = None if batch else places.get(node.location)  # a batch finds each patient's tumor by itself
-        return self.logic.runOptions(location, node.segmentId, self.models.folder, node.device.value, node.riskOnly)
+        chosen = location, node.segmentId, self.models.folder, node.device.value, node.riskOnly
+        return lambda: self.logic.runOptions(*chosen)
 
     def _confirm(self, text: str) -> bool:
         return slicer.util.confirmOkCancelDisplay(text, windowTitle=_("CHMFL needs packages"))
@@ -156,26 +206,33 @@ class Panel:
 
     def _onEvent(self, event: dict) -> None:
         self.state.take(event)
-        if self.state.kind is Kind.PREDICTION and event["event"] == "risk":
-            self.result.showRisk(event, self.models.card)
-        elif self.state.kind is Kind.PREDICTION and event["event"] == "warning":
-            self.result.showWarnings(self.state.warnings)
-        self.log.show(self.follower.run.log if self.follower is not None else "")
-        self.refresh()
+        with _printed():
+            if self.state.kind is Kind.PREDICTION and event["event"] == "risk":
+                self.result.showRisk(event, self.models.card)
+            elif self.state.kind is Kind.PREDICTION and event["event"] == "warning":
+                self.result.showWarnings(self.state.warnings)
+            self.log.show(self.follower.run.log if self.follower is not None else "")
+            self.refresh()
 
     def _onEnd(self, ended: Ended) -> None:
         run = self.follower.run if self.follower is not None else None
-        if self.state.kind is Kind.PREDICTION and ended.ending is Ending.DONE:
-            ended.message = doneText(run.prediction.result)
-        self.state.end(ended)
-        if run is not None:
-            self.log.show(run.log, atEnd=True)
-        if self.state.kind is Kind.BATCH:
-            self.batch.show(getattr(run, "table", None))
-        elif ended.ending is Ending.DONE:
-            self._showNewResult(run)
+        self.state.end(ended)  # before anything that may fail: a panel that shows little is better than one that waits
         self._shown = None
-        self.refresh()
+        with _printed():
+            if run is not None:
+                self.log.show(run.log, atEnd=True)
+            if self.state.kind is Kind.BATCH:
+                self.batch.show(getattr(run, "table", None))
+            elif ended.ending is Ending.DONE:
+                ended.message = doneText(run.prediction.result)
+                if self._parameterNode is None:
+                    self._unseen = run  # the views are another module's now
+                else:
+                    self._showNewResult(run)
+        if self._closed:
+            self._closed, self.follower = False, None
+        with _printed():
+            self.refresh()
 
     def _showNewResult(self, run) -> None:
         nodes, result = run.prediction.nodes, run.prediction.result
@@ -252,9 +309,17 @@ class Panel:
             if table is None:
                 self.result.clear(_("No prediction yet."))
             else:
-                result = stored_result(table)
-                self.result.show(result, nodes, self.models.cardOf(result["model"]["sha256"]), earlier)
+                self._showResultOf(table, nodes, earlier)
         self._showRelevance(pet, ct, nodes)
+
+    def _showResultOf(self, table, nodes: dict, earlier: bool) -> None:
+        """Show what a table keeps; what another version wrote, or somebody changed, must not close the panel."""
+        try:
+            result = stored_result(table)
+            self.result.show(result, nodes, self.models.cardOf(result["model"]["sha256"]), earlier)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            logging.warning("The result in '%s' cannot be shown: %r", table.GetName(), error)
+            self.result.clear(_("The scene holds a result that this version cannot show. Predict again."))
 
     def _showRelevance(self, pet, ct, nodes: dict) -> None:
         """Follow the check box, and only it: the slice views are the user's."""
@@ -263,3 +328,12 @@ class Panel:
             self._relevanceShown = wanted
             if "relevance" in nodes:
                 show.show_relevance(ct, nodes["relevance"], pet, wanted)
+
+
+@contextmanager
+def _printed():
+    """An exception in what only shows something is printed as Slicer prints those of slots, and costs no run."""
+    try:
+        yield
+    except Exception:
+        sys.excepthook(*sys.exc_info())

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from ..child.process import ChildProcess, Ended, Ending, launch
 from ..errors import BadInput
 from ..predict.batch import RESULTS_FILE, read_rows
 from ..predict.patients import as_csv
+from . import leftovers
 from .batch_run import BatchRun
 from .batch_table import LEFT_OUT, RUNNING, BatchTable, numbers_of
 from .run import RunOptions
@@ -49,7 +51,7 @@ class FolderBatch(BatchRun):
         if self._canceled and self._child is None:
             return self._canceled_ending() if self._search is None or self._search.finished else None
         if self._search is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="chmfl-", ignore_cleanup_errors=True)
+            self._temporary = leftovers.temporary_folder()
             self._search = _Search(self.source, Path(self._temporary.name), lambda: self._canceled)
             self._tell({"event": "progress", "stage": "read", "fraction": 0.0, "text": "Looking for patients"})
             return None
@@ -83,6 +85,7 @@ class FolderBatch(BatchRun):
             number = int(event["patient"]) - 1
             if number != self._at:
                 self._at = number
+                os.utime(self._temporary.name)  # a long batch is no leftover
                 self._read_results()
                 self._rows.set(number, status=RUNNING)
             if event["event"] == "risk":

@@ -103,6 +103,8 @@ def import_results(scene, pet_node, ct_node, folder, result: dict) -> dict:
                 nodes[role] = _new_node(scene, role, pet_node, ct_node)
                 created.append(nodes[role])
         for role, content in contents.items():
+            if nodes[role].IsA("vtkMRMLDisplayableNode") and role != "table":
+                nodes[role].CreateDefaultDisplayNodes()  # somebody may have removed them
             _FILL[role](nodes[role], content, ct_node)
         for role in set(nodes) - set(contents):
             remove_node(scene, nodes.pop(role))  # of an earlier, complete run: it would contradict the numbers

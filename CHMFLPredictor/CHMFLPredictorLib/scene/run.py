@@ -17,12 +17,12 @@ From a panel, without freezing it::
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..child.process import ChildProcess, Ended, Ending, launch
 from ..errors import BadInput, Canceled, ChmflError, MissingModel, OutOfMemory
-from . import suv
+from . import leftovers, suv
 from .nodes import check_inputs, write_segment, write_volume
 from .pairs import pair_warnings
 from .results import import_results
@@ -107,7 +107,7 @@ class PredictionRun:
         try:
             check_inputs(self.pet_node, self.ct_node)
             self._scene = self._scene or self.ct_node.GetScene()
-            self._temporary = tempfile.TemporaryDirectory(prefix="chmfl-", ignore_cleanup_errors=True)
+            self._temporary = leftovers.temporary_folder()
             self._on_event = on_event or self._on_event
             self._child = ChildProcess(self._write_inputs(), self._pass_on, self._launcher)
             self._child.start()
@@ -199,7 +199,7 @@ class PredictionRun:
             if ended.ending is Ending.DONE:
                 self.prediction = self._take_results(ended)
         except Exception as error:
-            ended = _failed(error)
+            ended = self._kept(_failed(error))
         finally:
             self._clean()
         self.ended = ended
@@ -213,6 +213,13 @@ class PredictionRun:
         files = _copy_files(folder, Path(self.options.output)) if self.options.output is not None else {}
         nodes = import_results(self._scene, self.pet_node, self.ct_node, folder, result)
         return Prediction(result, nodes, text, files)
+
+    def _kept(self, ended: Ended) -> Ended:
+        """What was computed stays on the disk when it cannot be brought in, and the ending says where."""
+        folder = leftovers.keep(Path(self._temporary.name, "output"))
+        if folder is None:
+            return ended
+        return replace(ended, hint=f"{ended.hint} What was computed is kept in '{folder}'.".strip())
 
     def _abandon(self) -> None:
         self._child.cancel()

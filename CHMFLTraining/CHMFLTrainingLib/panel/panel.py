@@ -7,6 +7,7 @@ import slicer
 import vtk
 from CHMFLPredictorLib.child.process import Ending
 from CHMFLPredictorLib.errors import ChmflError
+from CHMFLPredictorLib.scene.parameters import Connection
 from slicer.i18n import tr as _
 
 from ..run.known import free_folder, same_folder
@@ -39,7 +40,7 @@ class Panel:
     def __init__(self, ui, logic):
         self.ui, self.logic = ui, logic
         self.state, self.run, self.note = TrainingState(), None, ""
-        self._parameterNode, self._guiTag, self._observerTag, self._updating = None, None, None, False
+        self._parameterNode, self._connection, self._observerTag, self._updating = None, None, None, False
         self._started, self._waited = [], 0
         self.cohort = CohortBox(ui, self._cohortFolder, self._confirm, self._onCohort)
         self.methods = MethodsBox(ui, self.refresh)
@@ -62,7 +63,8 @@ class Panel:
     def setParameterNode(self, parameterNode) -> None:
         """Show and follow a parameter node; None lets go of it, a run goes on."""
         if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
+            self._connection.end()
+            self._connection = None
             self._parameterNode.RemoveObserver(self._observerTag)
         self._parameterNode = parameterNode
         parts = (self.cohort, self.methods, self.protocol, self.live)
@@ -70,7 +72,7 @@ class Panel:
             part.parameterNode = parameterNode
         if parameterNode is None:
             return
-        self._guiTag = parameterNode.connectGui(self.ui)
+        self._connection = Connection(parameterNode, self.ui)
         self._observerTag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)
         for part in (self.cohort, self.methods, self.protocol):
             part.show()
