@@ -33,6 +33,7 @@ class Computer:
         self.gpu = False
         self.answer = True
         self.questions = []
+        self.resolved = []
 
     def lacks(self, *packages, pytorch_extension=True, **torch):
         for package in packages:
@@ -57,6 +58,8 @@ class Computer:
         return ModuleSpec(name, None)
 
     def pip_installs(self, arguments):
+        assert arguments[-2] == "-c"  # always, with what pip may not replace
+        del arguments[-2:]
         for requirement in arguments[1:]:
             self.packages[requirement.partition(">=")[0]] = "9999.0"
 
@@ -68,7 +71,7 @@ class Computer:
         """What was installed: the arguments of pip, and of the PyTorch extension."""
         with pip.recorded(effect=self.pip_installs) as runs:
             dependencies.ensure(self.confirm, device)
-        return [run[1:] for run in runs], self.pytorch.installs if self.pytorch else []
+        return [run[1:-2] for run in runs], self.pytorch.installs if self.pytorch else []
 
     def refuses(self, device="auto", purpose=dependencies.PREDICTION):
         """The error, where nothing but an error may come."""
@@ -87,6 +90,9 @@ def computer(monkeypatch, dialogs):
     monkeypatch.setattr(needed_packages, "find_spec", made.find_spec)
     monkeypatch.setattr(dependencies, "has_nvidia_driver", lambda: made.gpu)
     monkeypatch.setattr(dependencies, "free_gb", lambda: 100.0)
+    monkeypatch.setattr(
+        dependencies, "check_resolvable", lambda requirements, again: made.resolved.append(requirements)
+    )
     return made
 
 
@@ -114,7 +120,7 @@ def test_one_question_for_everything(computer):
     (question,) = computer.questions
     for words in ("PyTorch", "pydicom", "OpenVINO (optional)", "GB", "minutes", "patient data stay", "Install it now?"):
         assert words in question
-    assert runs == [["pydicom>=3.0"], ["openvino>=2025.0"]]  # what is needed first, what is optional last
+    assert runs == [["pydicom>=2.4"], ["openvino>=2025.0"]]  # what is needed first, what is optional last
     assert torch == [["install", "torch>=2.6", "torchvision"]]
     assert dependencies.missing() == []
 
@@ -213,10 +219,10 @@ def test_older_slicer_without_its_packaging(computer, monkeypatch):
     given = []
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
     monkeypatch.setattr(
-        slicer.util, "pip_install", lambda names: (given.append(names), computer.pip_installs(["", *names]))
+        slicer.util, "pip_install", lambda names: (given.append(names[:-2]), computer.pip_installs(["", *names]))
     )
     dependencies.ensure(computer.confirm)
-    assert given == [["pydicom>=3.0"]]
+    assert given == [["pydicom>=2.4"]]
 
 
 def test_without_the_extension_its_installation_is_offered(computer):
@@ -287,7 +293,7 @@ def test_training_asks_for_its_own_packages_too(computer):
     (question,) = computer.questions
     assert "mirp" in question and "MONAI" in question and "PyTorch" in question and "OpenVINO" not in question
     # MONAI last: it depends on PyTorch, and pip would choose one
-    assert [run[1:] for run in runs] == [["pydicom>=3.0", "mirp>=2.5"], ["monai>=1.5"]]
+    assert [run[1:-2] for run in runs] == [["pydicom>=2.4", "mirp>=2.5"], ["monai>=1.5"]]
     assert computer.pytorch.installs == [["install", "torch>=2.6", "torchvision"]]
     assert for_training.missing() == []
 

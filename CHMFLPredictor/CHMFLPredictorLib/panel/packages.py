@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ..errors import MissingDependency
 from ..network.devices import has_nvidia_driver
+from .constraints import check_resolvable, constraints_file
 from .needed_packages import NEED_TORCH, Need, free_gb, has_torch, missing, names, question, size_gb
 
 __all__ = ["PREDICTION", "Need", "Purpose", "ensure", "has_torch", "missing"]
@@ -170,6 +171,7 @@ def _extension_missing(hint: str) -> MissingDependency:
 
 def _install(required: list[Need], optional: list[Need], purpose: Purpose) -> None:
     """Install, small packages first: if they fail, nothing large was loaded in vain."""
+    check_resolvable([need.requirement for need in required if need.package != "torch"], purpose.again)
     torch = [need for need in required if need.package == "torch"]
     after = [need for need in required if need.package in NEED_TORCH]
     first = [need for need in required if need not in torch + after]
@@ -224,12 +226,13 @@ def _pip(needs: list[Need], purpose: Purpose) -> None:
     import slicer
 
     requirements = [need.requirement for need in needs]
-    try:
-        import slicer.packaging
-    except ImportError:
-        slicer.util.pip_install(requirements)
-    else:
-        slicer.packaging.pip_ensure(requirements, prompt_install=False, requester="CHMFL")
+    with constraints_file() as path:
+        try:
+            import slicer.packaging
+        except ImportError:
+            slicer.util.pip_install([*requirements, "-c", str(path)])
+        else:
+            slicer.packaging.pip_ensure(requirements, str(path), prompt_install=False, requester="CHMFL")
 
 
 def _not_installed(needs: list[Need]) -> MissingDependency:
