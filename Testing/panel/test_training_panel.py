@@ -160,3 +160,73 @@ def test_every_widget_that_starts_something_says_why_it_cannot(widget):
     for name in ("start", "resume", "compareRuns", "useInPredictor"):
         button = getattr(widget.ui, f"{name}Button")
         assert not button.enabled and button.toolTip, name
+
+
+def test_a_watcher_that_ends_by_itself_is_given_up(widget, monkeypatch, tmp_path):
+    from CHMFLPredictorLib.child.process import Ended, Ending
+    from CHMFLTrainingLib.panel import panel as training_panel
+
+    panel, started = widget.panel, []
+
+    def start(arguments, onEvent=None, onEnd=None):
+        started.append(arguments)
+        onEnd(Ended(Ending.ERROR, "defect", "It crashed."))
+
+    monkeypatch.setattr(panel._watch, "start", start)
+    (tmp_path / "config.json").write_text("{}")
+    panel.open(str(tmp_path))
+    for _ in range(20):
+        panel._tick()
+    assert len(started) == 1  # the next one comes seconds later
+    monkeypatch.setattr(training_panel, "WATCHER_PAUSE_S", 0.0)
+    panel._nextWatcher = 0.0
+    for _ in range(20):
+        panel._tick()
+    assert len(started) == training_panel.WATCHER_TRIES
+    assert "It crashed." in widget.ui.messageLabel.text
+    panel.open(str(tmp_path))
+    assert len(started) == training_panel.WATCHER_TRIES + 1
+
+
+def test_a_scene_of_another_module_gets_no_plots(widget, monkeypatch):
+    representation, live, drawn = slicer.modules.chmfltraining.widgetRepresentation(), widget.panel.live, []
+    monkeypatch.setattr(live, "_drawResults", lambda: drawn.append(True))
+    live.take({"event": "results", "rows": []})
+    assert len(drawn) == 1
+    representation.exit()
+    live.take({"event": "results", "rows": []})
+    assert len(drawn) == 1
+    representation.enter()
+    assert len(drawn) == 2
+    slicer.mrmlScene.Clear(False)
+    slicer.app.processEvents()
+    assert len(drawn) == 2  # the new scene gets nothing by itself
+    monkeypatch.setattr(live._scenePlots(), "show_layout", lambda: None)
+    live._plots, plots = None, live._plots
+    monkeypatch.setattr(live, "_scenePlots", lambda: plots)
+    live.onShow()
+    assert len(drawn) == 3
+
+
+def test_a_check_that_lacks_a_package_offers_to_install_it(widget, monkeypatch):
+    """As Start does, but without PyTorch; a no is no dead end."""
+    from CHMFLPredictorLib.child.process import Ended, Ending
+    from CHMFLPredictorLib.errors import MissingDependency
+    from CHMFLPredictorLib.panel.needed_packages import Need
+    from CHMFLTrainingLib.panel import packages
+
+    cohort, checks, asked = widget.panel.cohort, [], []
+    lacking = [Need("torch", "2.6"), Need("pydicom", "2.4"), Need("monai", "1.5")]
+    monkeypatch.setattr(packages, "missing", lambda: lacking)
+    monkeypatch.setattr(cohort, "onCheck", lambda: checks.append(True))
+
+    def ensure(confirm, purpose):
+        asked.append(([need.package for need in purpose.missing()], purpose.button))
+        if len(asked) > 1:
+            raise MissingDependency("install_refused", "It was refused.", "Ask again.")
+
+    monkeypatch.setattr(packages, "ensure", ensure)
+    for _ in range(2):
+        cohort._onEnd(Ended(Ending.ERROR, "pydicom_missing", "No pydicom.", exit_code=5))
+    assert asked == [(["pydicom"], "Check cohort")] * 2 and len(checks) == 1
+    assert "It was refused." in cohort.message and not cohort.unusable

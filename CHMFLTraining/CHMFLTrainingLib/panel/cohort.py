@@ -14,9 +14,10 @@ from ..cohort.findings import together
 from . import packages
 from .choices import CohortSource
 from .task import Task
-from .words import COLORS, endingText, findingText
+from .words import COLORS, endingText, errorText, findingText
 
 ROW_HEIGHT = 21
+PACKAGE_MISSING = ("dependency_missing", "pydicom_missing")
 COLUMNS = ("Patient", "Label", "Files", "Findings")
 SIGNS = {"error": "\N{BALLOT X}", "warning": "\N{WARNING SIGN}", "note": "\N{INFORMATION SOURCE}"}
 
@@ -163,9 +164,22 @@ class CohortBox:
             self.result = together(self._found)
             self._fill()
             self.message = self._summary()
+        elif ended.code in PACKAGE_MISSING and packages.CHECK.missing():
+            self._install()
+            return
         else:
             self.message, self.unusable = endingText(ended), True
         self._onChanged()
+
+    def _install(self) -> None:
+        """A package is missing: offer to install it, as Start does, and check again."""
+        try:
+            packages.ensure(self._confirm, packages.CHECK)
+        except ChmflError as error:
+            self._forget(errorText(error.code, error.message, error.hint))
+            self._onChanged()
+        else:
+            self.onCheck()
 
     def _summary(self) -> str:
         found, counts = self.result, self.result["counts"]

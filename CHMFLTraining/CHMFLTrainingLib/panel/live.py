@@ -7,6 +7,8 @@ from slicer.i18n import tr as _
 class LiveBox:
     """Draws what the watcher of a run tells. The nodes are in the scene; the layout is the user's until "Show plots".
 
+    It draws while the module is entered, or on that button: a scene of another module gets no nodes.
+
     :param ui: the panel's widgets by name.
     """
 
@@ -14,14 +16,14 @@ class LiveBox:
         self._ui, self.parameterNode = ui, None
         self._curves: dict[str, dict] = {}
         self._results: dict | None = None
-        self._plots = None
+        self._plots, self._behind = None, False
         self._showChoice()
         ui.liveMethodComboBox.connect("currentIndexChanged(int)", self._onMethod)
         ui.showPlotsButton.connect("clicked()", self.onShow)
 
     def clear(self) -> None:
         """Another run is shown."""
-        self._curves, self._results = {}, None
+        self._curves, self._results, self._behind = {}, None, False
         combo = self._ui.liveMethodComboBox
         blocked = combo.blockSignals(True)
         combo.clear()
@@ -39,22 +41,38 @@ class LiveBox:
             self._curves[event["method"]] = event
             self._list(event["method"])
             if event["method"] == self._method():
-                self._drawCurves()
+                self._drawIfSeen(self._drawCurves)
         elif event["event"] == "results":
             self._results = event
-            self._drawResults()
+            self._drawIfSeen(self._drawResults)
 
-    def redraw(self) -> None:
-        """The scene was closed, and with it went the nodes."""
-        self._plots = None
-        if self._curves:
-            self._drawCurves()
-        if self._results:
-            self._drawResults()
+    def forgetScene(self) -> None:
+        """The scene was closed, and with it went the nodes; the new one gets none of what is known already."""
+        self._plots, self._behind = None, False
+
+    def catchUp(self) -> None:
+        """The module is entered: draw what came meanwhile."""
+        if self._behind:
+            self._draw()
 
     def onShow(self) -> None:
         """Show plots and table in Slicer's views."""
+        if self._plots is None or self._behind:
+            self._draw()
         self._scenePlots().show_layout()
+
+    def _drawIfSeen(self, draw) -> None:
+        if self.parameterNode is None:
+            self._behind = True
+            self._ui.showPlotsButton.enabled = True
+        else:
+            draw()
+
+    def _draw(self) -> None:
+        self._behind = False
+        self._drawCurves()
+        if self._results:
+            self._drawResults()
 
     def _scenePlots(self):
         if self._plots is None:
@@ -84,7 +102,7 @@ class LiveBox:
     def _onMethod(self, index: int) -> None:
         if self.parameterNode is not None and self._method():
             self.parameterNode.liveMethod = self._method()
-        self._drawCurves()
+        self._drawIfSeen(self._drawCurves)
 
     def _drawCurves(self) -> None:
         from ..run.watch import curves_of

@@ -20,11 +20,17 @@ def missing() -> list[Need]:
     return list({need.package: need for need in found}.values())
 
 
+def missing_for_check() -> list[Need]:
+    """What checking a cohort may lack: PyTorch, and what brings it along, is none of it."""
+    return [need for need in missing() if need.package not in {"torch"} | needed_packages.NEED_TORCH]
+
+
 def _missing_for_contours() -> list[Need]:
     return [need for need in missing() if need.package in ("pydicom", "shapely")]
 
 
 TRAINING = packages.Purpose("train", "Start", missing)
+CHECK = packages.Purpose("check the cohort", "Check cohort", missing_for_check)
 STRUCTURE_SETS = packages.Purpose("read structure sets", "Check cohort", _missing_for_contours)
 
 
@@ -32,7 +38,7 @@ def ensure(confirm, purpose: packages.Purpose = TRAINING) -> None:
     """Make sure that training can run here; install what is missing if the user agrees. For the main thread.
 
     :param confirm: called with a question of several lines, at most once; returns whether the user agrees.
-    :param purpose: another one than to train.
+    :param purpose: another one than training.
     :raises MissingDependency: it cannot run; ``code`` says why and ``hint`` what to do next.
     """
     packages.ensure(confirm, purpose=purpose)

@@ -1,6 +1,7 @@
 """The panel: hands clicks to the logic, and shows cohort, methods and the run."""
 
 import os
+import time
 
 import qt
 import slicer
@@ -26,6 +27,8 @@ from .words import endingText, errorText
 
 INTERVAL_MS = 500
 LAST_LOOK_TICKS = 10  # how long an ended run's files are waited for
+WATCHER_TRIES = 3  # in a row; then somebody has to open the run again
+WATCHER_PAUSE_S = 5.0  # after the first that ended by itself; twice as long after each further one
 
 
 class Panel:
@@ -42,6 +45,7 @@ class Panel:
         self.state, self.run, self.note = TrainingState(), None, ""
         self._parameterNode, self._connection, self._observerTag, self._updating = None, None, None, False
         self._started, self._waited = [], 0
+        self._watchersLost, self._nextWatcher = 0, 0.0
         self.cohort = CohortBox(ui, self._cohortFolder, self._confirm, self._onCohort)
         self.methods = MethodsBox(ui, self.refresh)
         self.protocol = ProtocolBox(ui, self.methods, self.refresh)
@@ -77,6 +81,7 @@ class Panel:
         for part in (self.cohort, self.methods, self.protocol):
             part.show()
         self.methods.ask()
+        self.live.catchUp()
         self.runs.showKnown()
         self.open(parameterNode.run or self.state.folder or self.runs.running() or self._freeFolder())
 
@@ -87,8 +92,8 @@ class Panel:
             view.visible = False
 
     def onSceneClosed(self) -> None:
-        """Plots and table belong to the run, not to the scene that was closed."""
-        self.live.redraw()
+        """The plots went with the scene; *Show plots* draws them anew."""
+        self.live.forgetScene()
 
     def stop(self) -> None:
         """Let go of everything; a run goes on without Slicer."""
@@ -122,6 +127,7 @@ class Panel:
             self.live.clear()
             self.run, self.note = None, ""
             self._watch.stop()
+        self._watchersLost = 0  # somebody wants to see it
         if self._parameterNode is not None and self._parameterNode.run != folder:
             self._parameterNode.run = folder
         if self.ui.runPathLineEdit.currentPath != folder:
@@ -168,17 +174,26 @@ class Panel:
         self._follow()
 
     def _follow(self) -> None:
-        if not self._watch.running:
+        may = self._watchersLost < WATCHER_TRIES and (not self._watchersLost or time.monotonic() >= self._nextWatcher)
+        if not self._watch.running and may:
             self._watch.start(["status", self.state.folder, "--watch"], self._onEvent, self._onWatchEnd)
 
     def _onEvent(self, event: dict) -> None:
+        self._watchersLost = 0
         self.state.take(event)
         self.live.take(event)
         self.refresh()
 
     def _onWatchEnd(self, ended) -> None:
-        """It ends by no itself: :meth:`_tick` starts another."""
-        self.state.problem = ("watcher_ended", _("The files of the run are read anew."), "")
+        """It does not end by itself: :meth:`_tick` starts another, later and later, and a last one."""
+        self._nextWatcher = time.monotonic() + WATCHER_PAUSE_S * 2**self._watchersLost
+        self._watchersLost += 1
+        if self._watchersLost < WATCHER_TRIES:
+            self.state.problem = ("watcher_ended", _("The files of the run are read anew."), "")
+        else:
+            text = _("The files of the run cannot be watched: {reason}").format(reason=ended.message)
+            self.state.problem = ("watcher_lost", text, _("The run goes on. Open it again to see it."))
+        self.refresh()
 
     def _tick(self) -> None:
         self._started = [run for run in self._started if run.poll()]
