@@ -32,7 +32,10 @@ class LeakSelfTest(selftest.PanelTest):
         for what in counts[0]:
             with self.subTest(what):
                 after = [count[what] for count in counts]
-                self.assertEqual(after[-1], after[1], f"{what} after each run: {after}")
+                if what == "open files":  # of other parts of Slicer too: they come and go
+                    self.assertLessEqual(after[-1], max(after[:3]), f"{what} after each run: {after}")
+                else:
+                    self.assertEqual(after[-1], after[1], f"{what} after each run: {after}")
         self.assertLessEqual(counts[-1]["followers"], 1, "the last run alone is remembered")
         self.assertEqual(counts[-1]["timers that run"], 0)
 
@@ -72,7 +75,7 @@ class LeakSelfTest(selftest.PanelTest):
             "observers of the parameter node": observers(self.parameters.parameterNode),
             "observers of the volumes and results": sum(observers(node) for node in nodes),
             "observers that the panel keeps": len(self.widget.Observations),
-            "temporary files": sum(len(list(folder.iterdir())) for folder in temporary),
+            "temporary files": sum(len(list(folder.glob("[cC][hH][mM][fF][lL]*"))) for folder in temporary),
             "processes": len(self.launcher.alive()),
             "threads": threading.active_count(),
             "timers that run": sum(timer.isActive() for timer in self.timers),

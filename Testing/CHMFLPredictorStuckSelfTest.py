@@ -243,3 +243,48 @@ class Left(StuckTest):
         self.representation.exit()
         self.assertNotEqual(interaction.GetCurrentInteractionMode(), interaction.Place)
         self.representation.enter()
+
+
+class Seen(StuckTest):
+    """What the user sees when a result comes."""
+
+    def test_the_panel_scrolls_to_the_risk(self):
+        """In a window as low as Slicer's module panel at 900 x 600."""
+        import qt
+
+        ui = self.ui.inputsCollapsibleButton.parent()
+        home = ui.parent().layout() if ui.parent() is not None else None
+        area = qt.QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(ui)
+        area.resize(420, 320)
+        area.show()
+        try:
+            slicer.app.processEvents()
+            self.predict_well()
+            bar = area.verticalScrollBar()
+            selftest.wait_for(lambda: bar.value > 0, "the panel scrolls", 10)
+            top = self.ui.riskLabel.mapTo(ui, qt.QPoint(0, 0)).y() - bar.value
+            self.assertTrue(0 <= top <= 320 - self.ui.riskLabel.height, top)
+        finally:
+            area.takeWidget()
+            if home is not None:
+                home.addWidget(ui)
+
+    def test_pairs_are_looked_for_when_volumes_change_only(self):
+        from CHMFLPredictorLib.scene import inputs
+
+        panel = self.widget.panel
+        panel.refresh()
+        with mock.patch.object(inputs, "pairs", wraps=inputs.pairs) as looked:
+            panel.refresh()
+            self.parameters.riskOnly = True
+            self.assertEqual(looked.call_count, 0)
+            self.assertIn(": 1", self.ui.batchStatusLabel.text)
+            second = selftest.Patient("P2", (500.0, 0.0, 0.0))
+            panel.refresh()
+            self.assertEqual(looked.call_count, 1)
+            self.assertIn(": 2", self.ui.batchStatusLabel.text)
+            slicer.mrmlScene.RemoveNode(second.ct)
+            panel.refresh()
+            self.assertIn(": 1", self.ui.batchStatusLabel.text)

@@ -62,8 +62,20 @@ def settle():
 
 
 def shown(widget) -> bool:
-    """Whether a widget would be seen if its module were (without a main window it never is)."""
-    return not widget.isHidden()
+    """Whether a widget would be seen if its module were (without a main window it never is).
+
+    Slicer hides what a collapsed section holds: the section is opened first.
+    """
+    parents = [widget]
+    while (parent := parents[-1].parent()) is not None:
+        parents.append(parent)
+    sections = [one for one in parents if one.className() == "ctkCollapsibleButton" and one.collapsed]
+    for section in sections:
+        section.collapsed = False
+    seen = not widget.isHidden()
+    for section in sections:
+        section.collapsed = True
+    return seen
 
 
 # Child processes -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,6 +23,7 @@ LOG_LIMIT = 256 * 1024  # characters kept; the oldest go first
 _GRACE_S = 3.0  # between asking the child to stop and killing it
 _DRAIN_S = 2.0  # wait for the last lines after the child's death, should a pipe have been left open by a stranger
 _POLL_S = 0.05
+LOWEST_NICE, ENOUGH_FOR_NORMAL = 19, 20  # nice; of RLIMIT_NICE, which counts from the other end
 _EXIT_CANCELED, _EXIT_OUT_OF_MEMORY = 3, 4
 
 
@@ -96,10 +98,35 @@ def child_environment() -> dict[str, str]:
     return environment
 
 
+def raise_priority(pid: int, nice: int = 0) -> None:
+    """Give a child a priority of its own where this process has the lowest, which is Slicer's on Linux, and may."""
+    if low_priority():
+        with suppress(OSError):  # not allowed: the panel says so
+            os.setpriority(os.PRIO_PROCESS, pid, nice)
+
+
+def low_priority() -> bool:
+    """Whether this process stands behind all others (nice 19). Another niceness is somebody's choice."""
+    return hasattr(os, "getpriority") and os.getpriority(os.PRIO_PROCESS, 0) >= LOWEST_NICE
+
+
+def low_priority_stays() -> bool:
+    """Whether a child keeps it, because raising it is not allowed here."""
+    if not low_priority() or os.geteuid() == 0:
+        return False
+    try:
+        import resource
+
+        allowed = resource.getrlimit(resource.RLIMIT_NICE)[0]
+    except (ImportError, AttributeError):  # macOS has no such limit: root alone may
+        return True
+    return 0 <= allowed < ENOUGH_FOR_NORMAL
+
+
 def launch(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
     """Start the child as head of its own process group, its output piped, without a console window on Windows."""
     apart = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
-    return subprocess.Popen(
+    child = subprocess.Popen(
         command,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -109,6 +136,8 @@ def launch(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
         errors="replace",
         **apart,
     )
+    raise_priority(child.pid)
+    return child
 
 
 class ChildProcess:

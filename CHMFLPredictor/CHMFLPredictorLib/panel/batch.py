@@ -16,6 +16,7 @@ class BatchBox:
 
     def __init__(self, ui):
         self._ui = ui
+        self._state, self._count = None, 0
 
     def source(self, kind: BatchSource) -> tuple[str | None, str | None]:
         """Folder or CSV of the patients and folder of the results; None and None for the scene."""
@@ -40,20 +41,29 @@ class BatchBox:
         if mine:
             ui.batchStatusLabel.text = statusText(state)
         elif kind is BatchSource.SCENE and not state.busy:
-            count = len(inputs.pairs(slicer.mrmlScene))
+            count = self._pairCount()
             ui.batchStatusLabel.text = _("PET-CT pairs in the scene: {count}").format(count=count)
         else:
             ui.batchStatusLabel.text = ""
 
     def show(self, table) -> None:
-        """Show the table of results."""
+        """Show the table of results; None empties it, as when a scene is closed."""
+        if table is None:
+            self._state = None
         self._ui.batchTableView.visible = table is not None
         self._ui.batchTableView.setMRMLTableNode(table)
+
+    def _pairCount(self) -> int:
+        """How many pairs the scene holds: looked for only where a volume came, went or was changed."""
+        state = inputs.volumes_state(slicer.mrmlScene)
+        if state != self._state:
+            self._state, self._count = state, len(inputs.pairs(slicer.mrmlScene))
+        return self._count
 
     def _problem(self, kind: BatchSource) -> str:
         source, output = self.source(kind)
         if kind is BatchSource.SCENE:
-            return "" if inputs.pairs(slicer.mrmlScene) else _("The scene holds no PET-CT pair.")
+            return "" if self._pairCount() else _("The scene holds no PET-CT pair.")
         if not source or not output:
             return _("Choose the patients' folder or CSV, and a folder for the results.")
         return ""

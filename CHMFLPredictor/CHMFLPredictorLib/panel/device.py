@@ -3,7 +3,7 @@
 import qt
 from slicer.i18n import tr as _
 
-from ..child.process import ChildProcess, Ending
+from ..child.process import ChildProcess, Ending, low_priority_stays
 from .packages import has_torch
 
 INTERVAL_MS = 200
@@ -47,6 +47,8 @@ class DeviceBox:
         self._timer.stop()
         devices = ended.result["devices"] if ended.ending is Ending.DONE else []
         lines = [self._line(device) for device in devices] or [_("The devices of this computer cannot be told.")]
+        if low_priority_stays():
+            lines.append(_("Slicer runs at low priority here (nice 19): on a busy computer a prediction takes long."))
         self._ui.deviceLabel.text = "\n".join(lines)
 
     def _line(self, device: dict) -> str:

@@ -26,6 +26,7 @@ from .watcher import NodeWatcher
 from .words import Location, buttonText, doneText, statusText
 
 GUESS_DELAY_MS = 200  # volumes arrive one by one, and first without their voxels
+SCROLL_DELAY_MS = 50  # the result has its place then
 START_DELAY_MS = 20  # the bar shows before PET and CT are written
 
 
@@ -60,6 +61,10 @@ class Panel:
         self._startTimer.setSingleShot(True)
         self._startTimer.setInterval(START_DELAY_MS)
         self._startTimer.connect("timeout()", self._startRun)
+        self._scrollTimer = qt.QTimer()
+        self._scrollTimer.setSingleShot(True)
+        self._scrollTimer.setInterval(SCROLL_DELAY_MS)
+        self._scrollTimer.connect("timeout()", self._scrollToRisk)
         ui.predictButton.connect("clicked()", self.onPredict)
         ui.batchButton.connect("clicked()", self.onBatch)
         ui.candidatesLabel.connect("linkActivated(QString)", self.onCandidate)
@@ -117,7 +122,7 @@ class Panel:
 
     def stop(self) -> None:
         """Stop whatever runs, and wait until it is gone."""
-        for timer in (self._guessTimer, self._startTimer):
+        for timer in (self._guessTimer, self._startTimer, self._scrollTimer):
             timer.stop()
         self.device.stop()
         self.state.cancel()  # a run that is being made just now, behind a question, ends when it looks
@@ -240,8 +245,18 @@ class Panel:
         show.center_slices(run.ct_node.GetScene(), result["box"]["center_ras_mm"])
         if "segmentation" in nodes:
             show.show_3d(nodes["segmentation"], True)
+        self._scrollTimer.start()
         self._relevanceShown = False
         self._showRelevance(run.pet_node, run.ct_node, nodes)
+
+    def _scrollToRisk(self) -> None:
+        """Let the risk be what one sees first: the module's panel is low, with other things below it."""
+        area = self.ui.riskLabel.parent()
+        while area is not None and not area.inherits("QScrollArea"):
+            area = area.parent()
+        if area is not None:
+            area.ensureWidgetVisible(self.ui.riskDetailsLabel)
+            area.ensureWidgetVisible(self.ui.riskLabel)
 
     def _onModified(self, caller=None, event=None) -> None:
         if not self._updating:

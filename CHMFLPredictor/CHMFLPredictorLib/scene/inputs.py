@@ -10,9 +10,18 @@ from ..reading.checks import LOWEST_BQML_P99, check_overlap
 from . import suv
 from .kinds import CT, OTHER, PET, kind_of
 from .nodes import center_of_volume, check_coded_units, check_volumes, coded_units, pet_in_bqml, world_grid
-from .pairs import Pair, guess_pair, pairs
+from .pairs import Pair, guess_pair, pairs, volumes_state
 
-__all__ = ["Pair", "center_of_volume", "guess_pair", "modality_of", "pairs", "refusal", "units_in_words"]
+__all__ = [
+    "Pair",
+    "center_of_volume",
+    "guess_pair",
+    "modality_of",
+    "pairs",
+    "refusal",
+    "units_in_words",
+    "volumes_state",
+]
 
 
 def modality_of(volume_node) -> tuple[str, str]:

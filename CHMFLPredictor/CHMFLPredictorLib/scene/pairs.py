@@ -63,6 +63,24 @@ def pair_warnings(pet_node, ct_node) -> list[dict]:
     return [warning("patients_differ", text)]
 
 
+def volumes_state(scene) -> tuple:
+    """What differs once a volume has come, gone, or been changed, renamed, moved or put elsewhere in the subject
+    hierarchy: as long as it is the same, so are :func:`pairs`. Cheap: no voxel is looked at.
+    """
+    hierarchy, state = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene), []
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene):
+        image, transform = node.GetImageData(), node.GetParentTransformNode()
+        state += [node.GetID(), node.GetMTime(), image.GetMTime() if image is not None else 0]
+        while transform is not None:
+            state.append(transform.GetMTime())
+            transform = transform.GetParentTransformNode()
+        item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+        while item:
+            state.append((item, hierarchy.GetItemName(item)))
+            item = hierarchy.GetItemParent(item)
+    return tuple(state)
+
+
 class _Candidates:
     """The PETs and CTs of a scene, in the order in which they came, and how well two of them go together."""
 

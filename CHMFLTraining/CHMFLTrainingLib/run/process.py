@@ -27,6 +27,7 @@ from .. import MODULE_FOLDER
 from . import owner as run_owner
 from .log import ATTEMPT, LOG_FILE, last_error, log_tail
 
+NICE = 10  # a training that goes on for hours leaves the computer usable
 GRACE_S = 30.0  # a job stops at its next epoch
 
 
@@ -85,7 +86,9 @@ def start(folder: Path, arguments: list[str]) -> DetachedRun:
 
 def _spawn(command: list[str], options: dict) -> subprocess.Popen:
     try:
-        return subprocess.Popen(command, env=environment(), **options)
+        child = subprocess.Popen(command, env=environment(), **options)
+        process.raise_priority(child.pid, NICE)
+        return child
     except (OSError, ValueError) as error:
         text = f"The training could not be started: '{command[0]}' ({error})."
         hint = "Check that the installation is complete and that no security program blocks Python."
