@@ -101,10 +101,20 @@ def ensure(confirm, device: str = "auto", purpose: Purpose = PREDICTION) -> None
         _user_settings().setValue(DECLINED_SETTING, "true")
 
 
+def declined() -> bool:
+    """Whether the user said no to what is optional, so that it is not offered any more."""
+    return str(_user_settings().value(DECLINED_SETTING, "")).lower() == "true"
+
+
+def offer_again() -> None:
+    """Forget that no: the next prediction asks again."""
+    _user_settings().remove(DECLINED_SETTING)
+
+
 def _speeds_up(device: str, gpu: bool) -> bool:
     """Whether to offer what only speeds up a CPU."""
     on_cpu = device == "cpu" or (device == "auto" and not gpu)
-    return on_cpu and str(_user_settings().value(DECLINED_SETTING, "")).lower() != "true"
+    return on_cpu and not declined()
 
 
 def _refuse_what_is_not_ours_to_replace(required: list[Need], purpose: Purpose) -> None:
