@@ -102,20 +102,20 @@ def test_models_are_added_shown_and_removed(widget, dialogs, tmp_path):
     combo = widget.ui.modelComboBox
     copy = tmp_path / "another"
     shutil.copytree(SHIPPED, copy)
-    assert combo.count == 1 and not widget.ui.removeModelButton.enabled
+    assert combo.count == 2 and not widget.ui.removeModelButton.enabled
     dialogs.expect(str(copy))
     widget.ui.addModelButton.click()
-    assert combo.count == 2 and Path(combo.currentData) == copy and widget.ui.removeModelButton.enabled
+    assert combo.count == 3 and Path(combo.currentData) == copy and widget.ui.removeModelButton.enabled
     widget.ui.modelCardButton.click()
     assert not widget.ui.modelCardBrowser.isHidden() and "AUC 0.733" in widget.ui.modelCardBrowser.plainText
     widget.ui.removeModelButton.click()
-    assert combo.count == 1 and copy.is_dir()
+    assert combo.count == 2 and copy.is_dir()
 
 
 def test_folder_that_is_no_model_is_refused(widget, dialogs, tmp_path, caplog):
     dialogs.expect(str(tmp_path))
     widget.ui.addModelButton.click()
-    assert widget.ui.modelComboBox.count == 1
+    assert widget.ui.modelComboBox.count == 2
     assert "has no model.json" in caplog.text  # errorDisplay logs; its box needs a main window
 
 

@@ -24,6 +24,7 @@ from .weights import ORIGIN, Tensors, altered, stored_array
 SCHEMA_VERSION = 1
 CARD_FILE, WEIGHTS_FILE = "model.json", "weights.safetensors"
 MODELS_FOLDER = MODULE_FOLDER / "Resources" / "Models"
+DEFAULT = "sts-dm-compact"  # of the models that ship, the one that did best on patients it had not seen
 _PICKLE_SUFFIXES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill"}
 _TEXTS = ("name", "version", "method", "license", "weights_sha256", "card_sha256")
 _TABLES = ("network", "preprocessing", "training", "metrics", "calibration", "threshold", "baseline", "out_of_fold")
@@ -95,7 +96,8 @@ class Bundle:
 
 
 def default_bundle() -> Path:
-    """Return the folder of the model that ships with the extension: the only one, or the highest version.
+    """Return the folder of the model that is taken where none is named: :data:`DEFAULT` where it is there, else the
+    highest version.
 
     :raises MissingModel: there is none (``model_missing``).
     """
@@ -106,7 +108,7 @@ def default_bundle() -> Path:
             f"No model lies in {MODELS_FOLDER}.",
             "Reinstall the extension, or name a model with --model.",
         )
-    return max(found, key=lambda folder: (_version_of(folder), folder.name))
+    return max(found, key=lambda folder: (folder.name == DEFAULT, _version_of(folder), folder.name))
 
 
 def load_bundle(folder=None) -> Bundle:

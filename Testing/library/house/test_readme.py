@@ -20,7 +20,7 @@ MODEL = "CHMFLPredictor/Resources/Models/sts-dm-compact"
 
 PAPERS = (
     "README.md", "CHMFLPredictor/README.md", "CHMFLTraining/README.md", "Resources/Reproduction/README.md",
-    f"{MODEL}/README.md", "Testing/slicer_standin/README.md",
+    f"{MODEL}/README.md", "CHMFLPredictor/Resources/Models/sts-dm-chmfl/README.md", "Testing/slicer_standin/README.md",
     ".github/CONTRIBUTING.md", ".github/CHANGELOG.md", ".github/pull_request_template.md",
 )  # fmt: skip
 SOURCES = [path for part in ("CHMFLPredictor", "CHMFLTraining") for path in (REPOSITORY / part).rglob("*.py")]

@@ -232,7 +232,7 @@ def test_saving_replaces_all_or_nothing(copy):
     assert load_bundle(copy).card["members"] == 1
 
 
-def test_default_bundle_is_the_newest(tiny_bundle, tmp_path, monkeypatch):
+def test_default_bundle_is_the_named_one_or_the_newest(tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "MODELS_FOLDER", tmp_path)
     with pytest.raises(MissingModel, match="No model"):
         default_bundle()
@@ -240,6 +240,9 @@ def test_default_bundle_is_the_newest(tiny_bundle, tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         (tmp_path / name / CARD_FILE).write_text(json.dumps({"version": version}))
     assert default_bundle() == tmp_path / "a"
+    (tmp_path / bundle_module.DEFAULT).mkdir()
+    (tmp_path / bundle_module.DEFAULT / CARD_FILE).write_text(json.dumps({"version": "0.0.1"}))
+    assert default_bundle() == tmp_path / bundle_module.DEFAULT
 
 
 def test_shipped_model_is_sound():
