@@ -218,8 +218,11 @@ def preset_of(preset: str, options: TrainedOptions) -> Preset:
     from CHMFLPredictorLib.network.presets import PRESETS, Preset
 
     chosen = PRESETS[preset]
-    given = {"voxel_mm": options.voxel_mm, "size_voxels": options.box_voxels}
-    preprocessing = replace(chosen.preprocessing, **{key: value for key, value in given.items() if value is not None})
+    preprocessing = replace(
+        chosen.preprocessing,
+        voxel_mm=options.voxel_mm or chosen.preprocessing.voxel_mm,
+        size_voxels=options.box_voxels or chosen.preprocessing.size_voxels,
+    )
     try:
         return Preset(replace(chosen.network, input_size=preprocessing.size_voxels), preprocessing)
     except ValueError as error:

@@ -7,10 +7,10 @@ from functools import cache
 
 from CHMFLPredictorLib.errors import BadInput
 
+from ..training.recipes import PAPER_WEIGHT
 from .network_method import OPEN, PENG, NetworkMethod
 
 WU = "Wu Y, He K. Group normalization. ECCV 2018:3-19, doi:10.1007/978-3-030-01261-8_1"
-PAPER_WEIGHT = 0.5  # the row CHMFL
 WEIGHTS = (0.0, 0.25, 0.75, 1.0)  # of the rows that are listed beside it
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from CHMFLPredictorLib.errors import ChmflError
 
 from ..methods import registry
-from ..methods.chmfl import PAPER_WEIGHT
 from ..run.explanations import FEATURES_FILE, RELEVANCE_FILE
 from ..run.run import Job
+from ..training.recipes import PAPER_WEIGHT
 from . import figures, images
 from .results import MethodResult, RunData, explained, left_by, read_arrays, segmented
 from .tables import confusion_counts, paper_counts

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from .recipes import PAPER_WEIGHT
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -16,7 +18,7 @@ class LossConfig:
     :param dice: adds 1 - soft Dice to the segmentation's cross-entropy (not in the paper).
     """
 
-    w: float = 0.5
+    w: float = PAPER_WEIGHT
     dice: bool = False
 
 

@@ -39,6 +39,9 @@ SOFT_DICE = {"paper": False, "paper_k3": False, "compact": True, "smoke": True}
 Kind = TypeVar("Kind", bound=Recipe)
 
 
+PAPER_WEIGHT = 0.5  # w of Eq. 1, the paper's best
+
+
 @dataclass(frozen=True)
 class CnnRecipe(Recipe):
     """How a CNN classifier is trained, and how wide it is.
@@ -50,7 +53,7 @@ class CnnRecipe(Recipe):
 
     slices: int = 9
     width: float = 1.0
-    w: float = 0.5
+    w: float = PAPER_WEIGHT
     dice: bool = False
 
 

@@ -104,7 +104,7 @@ def test_without_arguments_it_shows_the_help():
 def test_person_sees_the_code_of_an_error_and_the_hint_below(tmp_path, capsys):
     assert main(["predict", "--pet", "a.nii.gz", "--output", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said == "Error (command_line): --ct must be given.\nGive --pet and --ct, or --batch.\n"
+    assert said == "Error (command_line): --ct must be given.\nGive --pet and --ct, --study, or --batch.\n"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ from CHMFLPredictorLib.model import warnings
 from CHMFLPredictorLib.model.baseline import uptake
 from CHMFLPredictorLib.model.bundle import load_bundle
 from CHMFLPredictorLib.model.calibration import sigmoid
-from CHMFLPredictorLib.network.preprocessing import Grid, NetworkInput, Preprocessing, prepare, to_reference
+from CHMFLPredictorLib.network.preprocessing import (
+    ChannelSteps,
+    Grid,
+    NetworkInput,
+    Preprocessing,
+    prepare,
+    to_reference,
+)
 from CHMFLPredictorLib.predict.prediction import Inputs, Predictor, predict
 from CHMFLPredictorLib.reading import volumes
 from CHMFLPredictorLib.tumor import location
@@ -330,7 +337,9 @@ def test_an_implausible_tumor_needs_no_range():
 
 def test_observations_of_an_image(small):  # noqa: F811
     pet, ct = (sitk.ReadImage(str(small / f"{name}.nii.gz"), sitk.sitkFloat32) for name in ("PET", "CT"))
-    network_input = prepare(pet, ct, (60.0, -20.0, 0.0), Preprocessing(6.0, (32, 32, 32)))
+    network_input = prepare(
+        pet, ct, (60.0, -20.0, 0.0), Preprocessing(6.0, (32, 32, 32), ChannelSteps(), ChannelSteps())
+    )
     seen = warnings.observe(pet, ct, network_input)
     assert seen["pet_voxel_mm"] == pytest.approx(max(pet.GetSpacing()))
     assert 0 < seen["box_filled"] <= 1 and seen["box_suv_max"] <= float(sitk.GetArrayFromImage(pet).max()) + 1e-5

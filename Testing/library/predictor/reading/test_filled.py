@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CHMFLPredictorLib.network.preprocessing import Preprocessing, prepare
+from CHMFLPredictorLib.network.preprocessing import ChannelSteps, Preprocessing, prepare
 from CHMFLPredictorLib.predict.prediction import Inputs, Predictor
 from CHMFLPredictorLib.reading.volumes import AIR_HU, check_mask, read_ct, read_mask
 from made_volumes import codes, make_ct, make_image, refusal, save
@@ -74,7 +74,7 @@ def test_air_is_no_filled_border(tmp_path, change):
 
 
 def test_the_box_sees_what_it_saw_of_the_ct_alone(tmp_path):
-    settings, center = Preprocessing(3.0, (40, 40, 24)), (0.0, 0.0, 40.0)
+    settings, center = Preprocessing(3.0, (40, 40, 24), ChannelSteps(), ChannelSteps()), (0.0, 0.0, 40.0)
     image, _ = widened(make_ct(), 0.0)
     filled, alone = (read_ct(save(one, tmp_path / "CT.nii.gz")) for one in (image, make_ct()))
     pet = sitk.Cast(sitk.ConstantPad(make_ct(), [20] * 3, [20] * 3, 1) * 0 + 1, sitk.sitkFloat32)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -359,8 +360,8 @@ def test_run_of_another_kind_is_refused(tmp_path, capsys):
 def test_a_run_parses_its_cohort_and_lists_the_methods_once(tmp_path, monkeypatch):
     """Each job opens the run; what has not changed since is not parsed again, what has is."""
     write_cohort(tmp_path)
-    read, listed, plain, methods_in = [], [], open, registry._methods_in
-    monkeypatch.setattr("builtins.open", lambda path, *a, **k: read.append(str(path)) or plain(path, *a, **k))
+    read, listed, plain, methods_in = [], [], Path.read_bytes, registry._methods_in
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(str(path)) or plain(path))
     monkeypatch.setattr(registry, "_methods_in", lambda module: listed.append(module.__name__) or methods_in(module))
     registry._listed.cache_clear()
     assert compare(*new_run(tmp_path, tmp_path / "run", "--repeats", 2, "--no-report")) == 0
