@@ -4,6 +4,7 @@ Results lie on the CT's own grid under the CT's own transform, so they stay on t
 with the scene and found again by their attributes and references.
 """
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ ROLE = "CHMFL.role"  # attribute: what a result node is; the node references CHM
 RESULT = "CHMFL.result"  # attribute of the table: the whole result.json
 TIME = "CHMFL.time"  # attribute of the table: when the result came in, UTC, ISO 8601
 PET, CT = "CHMFL.PET", "CHMFL.CT"
+SEGMENT = "CHMFL.segment"  # attribute of the segmentation: ID of the result's segment
+MADE = "CHMFL.made"  # attribute of the segmentation: digest of that segment as it was made
 CLASSES = {
     "segmentation": "vtkMRMLSegmentationNode",
     "relevance": "vtkMRMLScalarVolumeNode",
@@ -88,6 +91,8 @@ def stored_report(text_node) -> str:
 def import_results(scene, pet_node, ct_node, folder, result: dict) -> dict:
     """Bring a prediction's files into the scene, into the nodes of the same PET and CT where there are some.
 
+    Segments that the user added or corrected stay as they are; the new one comes beside them.
+
     :param folder: with segmentation.nii.gz and relevance.nii.gz, both missing after a risk-only run, and report.html.
     :param result: the content of result.json.
     :return: nodes by role; all that were new are gone again if one of them fails.
@@ -106,8 +111,8 @@ def import_results(scene, pet_node, ct_node, folder, result: dict) -> dict:
             if nodes[role].IsA("vtkMRMLDisplayableNode") and role != "table":
                 nodes[role].CreateDefaultDisplayNodes()  # somebody may have removed them
             _FILL[role](nodes[role], content, ct_node)
-        for role in set(nodes) - set(contents):
-            remove_node(scene, nodes.pop(role))  # of an earlier, complete run: it would contradict the numbers
+        for role in set(nodes) - set(contents):  # of an earlier, complete run: it would contradict the numbers
+            _take_away(scene, role, nodes.pop(role))
     except BaseException:
         for node in created:
             remove_node(scene, node)
@@ -212,18 +217,71 @@ def tumor_segment(mask: np.ndarray, ijk_to_world: np.ndarray, name: str, color: 
 
 
 def _fill_segmentation(node, mask: np.ndarray, ct_node) -> None:
-    """Put the mask into the segment of ours; segments that the user added stay."""
+    """Put the mask into the segment of ours if it is as we made it, else into one beside it."""
+    segmentation, modified = node.GetSegmentation(), node.StartModify()
+    segment_id = _own_segment(node)
     segment = tumor_segment(mask, local_geometry(ct_node), SEGMENT_NAME, SEGMENT_COLOR)
-    modified = node.StartModify()
     node.SetAndObserveTransformNodeID(ct_node.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(ct_node)
     node.RemoveClosedSurfaceRepresentation()
-    segmentation = node.GetSegmentation()
-    if segmentation.GetSegment(SEGMENT_ID) is not None:
-        segmentation.RemoveSegment(SEGMENT_ID)
-    segmentation.AddSegment(segment, SEGMENT_ID)
+    if segment_id is not None:  # its name, color and visibility are the user's
+        segmentation.SeparateSegmentLabelmap(segment_id)
+        image, segment = segment.GetRepresentation("Binary labelmap"), segmentation.GetSegment(segment_id)
+        segment.AddRepresentation("Binary labelmap", image)
+        segment.SetLabelValue(1)
+    else:
+        segment_id, number = SEGMENT_ID, 1
+        while segmentation.GetSegment(segment_id) is not None:
+            number += 1
+            segment_id = f"{SEGMENT_ID}_{number}"
+        if number > 1:
+            segment.SetName(f"{SEGMENT_NAME} {number}")
+        segmentation.AddSegment(segment, segment_id)
     node.CreateClosedSurfaceRepresentation()
     node.EndModify(modified)
+    node.SetAttribute(SEGMENT, segment_id)
+    node.SetAttribute(MADE, _digest(node, segment_id))
+
+
+def _own_segment(node) -> str | None:
+    """ID of the result's segment, if its voxels are those that we made; None where the user has changed them."""
+    segment_id = node.GetAttribute(SEGMENT)
+    if not segment_id or node.GetSegmentation().GetSegment(segment_id) is None:
+        return None
+    return segment_id if _digest(node, segment_id) == node.GetAttribute(MADE) else None
+
+
+def _digest(node, segment_id: str) -> str:
+    """Of the segment's voxels and their place: saving, loading and sharing a labelmap do not change it."""
+    image, to_world = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    node.GetBinaryLabelmapRepresentation(segment_id, image)
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None:
+        return ""
+    mask = numpy_support.vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]) > 0
+    places = np.argwhere(mask)
+    if not len(places):
+        return ""
+    first, last = places.min(axis=0), places.max(axis=0) + 1
+    image.GetImageToWorldMatrix(to_world)
+    matrix = slicer.util.arrayFromVTKMatrix(to_world)
+    corner = matrix @ [*(first[::-1] + image.GetExtent()[::2]), 1.0]
+    place = np.round([*matrix[:3, :3].ravel(), *corner[:3]], 2) + 0.0  # mm; no minus zero
+    cut = mask[tuple(map(slice, first, last))]
+    return hashlib.sha256(place.tobytes() + np.packbits(cut).tobytes() + str(cut.shape).encode()).hexdigest()
+
+
+def _take_away(scene, role: str, node) -> None:
+    """Remove a result's node; of a segmentation that the user worked on only what is still ours."""
+    if role == "segmentation":
+        segment_id = _own_segment(node)
+        if segment_id is not None:
+            node.GetSegmentation().RemoveSegment(segment_id)
+        if node.GetSegmentation().GetNumberOfSegments():
+            for attribute in (ROLE, SEGMENT, MADE):
+                node.RemoveAttribute(attribute)  # from now on it is the user's
+            return
+    remove_node(scene, node)
 
 
 def _fill_relevance(node, array: np.ndarray, ct_node) -> None:

@@ -300,6 +300,58 @@ def test_a_second_run_reuses_its_nodes_and_spares_the_users(pair, scene):
     assert second.nodes["table"].GetNumberOfRows() == 1
 
 
+def voxels_of(node, segment_id, ct):
+    return int(slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, ct).sum())
+
+
+def correct(node, ct, segment_id=SEGMENT_ID):
+    """What the user's eraser does: one voxel remains."""
+    mask = np.zeros(ct.GetImageData().GetDimensions()[::-1], np.uint8)
+    mask[2, 2, 2] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segment_id, ct)
+
+
+def test_a_corrected_segment_stays_and_the_new_one_comes_beside_it(pair, scene):
+    pet, ct = pair
+    node = predict_in_scene(pet, ct, launcher=fake).nodes["segmentation"]
+    found = voxels_of(node, SEGMENT_ID, ct)
+    correct(node, ct)
+    for _ in range(2):  # the third run replaces what the second made
+        assert predict_in_scene(pet, ct, launcher=fake).nodes["segmentation"] is node
+        segmentation = node.GetSegmentation()
+        assert segmentation.GetSegmentIDs() == (SEGMENT_ID, f"{SEGMENT_ID}_2")
+        assert segmentation.GetSegment(f"{SEGMENT_ID}_2").GetName() == "Tumor (CFL) 2"
+        assert [voxels_of(node, one, ct) for one in segmentation.GetSegmentIDs()] == [1, found]
+
+
+def test_names_and_colors_of_the_user_stay(pair, scene):
+    pet, ct = pair
+    node = predict_in_scene(pet, ct, launcher=fake).nodes["segmentation"]
+    segment = node.GetSegmentation().GetSegment(SEGMENT_ID)
+    segment.SetName("Sarcoma")
+    segment.SetColor(1.0, 0.0, 0.5)
+    node.GetDisplayNode().SetSegmentVisibility(SEGMENT_ID, False)
+    predict_in_scene(pet, ct, launcher=fake)
+    segment = node.GetSegmentation().GetSegment(SEGMENT_ID)
+    assert (segment.GetName(), segment.GetColor()) == ("Sarcoma", (1.0, 0.0, 0.5))
+    assert not node.GetDisplayNode().GetSegmentVisibility(SEGMENT_ID)
+    assert node.GetSegmentation().GetNumberOfSegments() == 1
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_risk_only_keeps_the_users_segments(pair, scene, corrected):
+    pet, ct = pair
+    node = predict_in_scene(pet, ct, launcher=fake).nodes["segmentation"]
+    node.GetSegmentation().AddEmptySegment("mine", "my own")
+    if corrected:
+        correct(node, ct)
+    prediction = predict_in_scene(pet, ct, RunOptions(risk_only=True), launcher=fake)
+    assert sorted(prediction.nodes) == ["box", "report", "table"] and node.GetScene() is scene
+    assert sorted(node.GetSegmentation().GetSegmentIDs()) == [SEGMENT_ID] * corrected + ["mine"]
+    again = predict_in_scene(pet, ct, launcher=fake).nodes["segmentation"]
+    assert again is not node  # the user's is no result any more
+
+
 def test_twenty_runs_leave_no_more_than_one(pair, scene, tmp_path):
     pet, ct = pair
     output = tmp_path / "out"
