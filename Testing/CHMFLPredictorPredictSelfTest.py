@@ -466,6 +466,30 @@ class ResultsInTheScene(selftest.PanelTest):
         self.expect_node(self.ui.ctSelector, one.ct)
         self.assertIsNotNone(two)
 
+    def test_the_next_patients_pet_gets_no_ct_of_this_one(self):
+        one = selftest.Patient("P1")
+        slicer.mrmlScene.RemoveNode(one.pet)
+        selftest.settle()
+        self.expect_node(self.ui.ctSelector, one.ct)
+        two = selftest.Patient("P2", seed=5)
+        selftest.settle()
+        self.expect_node(self.ui.petSelector, two.pet)
+        self.expect_node(self.ui.ctSelector, two.ct)
+        self.choose(two.pet, one.ct)
+        self.assertIn("two patients, 'p2' (PET) and 'p1' (CT)", self.ui.pairLabel.text)
+
+    def test_landmarks_of_the_user_are_not_emptied(self):
+        patient = selftest.Patient("P1")
+        self.choose(patient.pet, patient.ct)
+        self.choose_location("point")
+        landmarks = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "landmarks")
+        for number in range(20):
+            landmarks.AddControlPoint(number, 0, 0)
+        self.ui.pointSelector.setCurrentNode(landmarks)
+        self.click("placePointButton")
+        self.assertEqual(landmarks.GetNumberOfControlPoints(), 20)
+        self.assertIsNot(self.ui.pointSelector.currentNode(), landmarks)
+
 
 def _name(node):
     return node.GetName() if node is not None else None

@@ -28,6 +28,7 @@ class InputBox:
     def __init__(self, ui):
         self._ui, self.parameterNode = ui, None
         self._boxSize, self._placing = None, False
+        self._guessed = (None, None)  # IDs of the PET and the CT that were last chosen automatically
         for sample in samples.SAMPLES:
             ui.sampleComboBox.addItem(sample.title, sample.name)
         ui.loadSampleButton.connect("clicked()", self._onLoadSample)
@@ -40,18 +41,24 @@ class InputBox:
     def guess(self) -> None:
         """Choose the PET and the CT that the scene most likely means, where the user has not."""
         node = self.parameterNode
-        if node.pet is not None and node.ct is not None:
+        chosen = (node.pet, node.ct)
+        byUser = tuple(one is not None and one.GetID() != own for one, own in zip(chosen, self._guessed, strict=True))
+        if all(byUser):
             return
-        pet, ct = inputs.guess_pair(slicer.mrmlScene)
-        if node.pet is None and pet is not node.ct:
-            node.pet = pet
-        if node.ct is None and ct is not node.pet:
-            node.ct = ct
+        pair = inputs.complete_pair(slicer.mrmlScene, *chosen, byUser)
+        self._guessed = tuple(
+            None if mine or one is None else one.GetID() for one, mine in zip(pair, byUser, strict=True)
+        )
+        node.pet, node.ct = pair
+
+    def forget(self) -> None:
+        """The scene closes: the next one may have the same IDs."""
+        self._guessed = (None, None)
 
     def setModelCard(self, card: dict) -> None:
         """The box that is dragged has the size that the model reads."""
         self._boxSize = box_size_mm(card)
-        if self.parameterNode is not None and self.parameterNode.box is not None:
+        if self.parameterNode is not None and box.is_ours(self.parameterNode.box):
             with suppress(ChmflError):  # it is not placed yet: the line below says so
                 box.fit_box(self.parameterNode.box, self._boxSize)
 
@@ -69,7 +76,11 @@ class InputBox:
             ui.pairLabel.text = problem if missing else f"\N{WARNING SIGN} {problem}"
             return problem
         units = inputs.units_in_words(node.pet)
-        ui.pairLabel.text = "\N{CHECK MARK} " + _("PET and CT fit together. {units}").format(units=units)
+        doubts = inputs.pair_warnings(node.pet, node.ct)
+        if doubts:
+            ui.pairLabel.text = f"\N{WARNING SIGN} {' '.join(one['text'] for one in doubts)} {units}".rstrip()
+        else:
+            ui.pairLabel.text = "\N{CHECK MARK} " + _("PET and CT fit together. {units}").format(units=units)
         return self._locationProblem()
 
     def showSegment(self) -> None:
@@ -132,8 +143,9 @@ class InputBox:
 
     def _emptyPoint(self):
         node = self.parameterNode
-        if node.point is None:
+        if not box.may_be_emptied(node.point):  # the user's list of landmarks stays as it is
             node.point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Tumor point"))
+            node.point.SetAttribute(box.MADE, "point")
             node.point.CreateDefaultDisplayNodes()
         node.point.RemoveAllControlPoints()
         return node.point

@@ -111,6 +111,7 @@ class Panel:
 
     def onSceneClosing(self) -> None:
         """Nothing may be brought into a scene that the user closes, and nothing of it may be held."""
+        self.inputs.forget()
         self._cancel()
         self._closed = self.state.busy  # what is held until that run has ended
         if not self.state.busy:

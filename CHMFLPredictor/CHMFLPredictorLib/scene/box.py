@@ -6,6 +6,7 @@ import slicer
 from ..errors import BadInput
 
 BOX_COLOR = (1.0, 0.77, 0.2)
+MADE = "CHMFL.made"  # attribute of the boxes and point lists that this module made: only those are changed by it
 
 
 def make_box(scene, center_ras, size_mm, name: str = "Tumor box"):
@@ -16,6 +17,7 @@ def make_box(scene, center_ras, size_mm, name: str = "Tumor box"):
     :return: vtkMRMLMarkupsROINode.
     """
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", scene.GenerateUniqueName(name))
+    node.SetAttribute(MADE, "box")
     node.CreateDefaultDisplayNodes()
     node.SetROIType(node.ROITypeBox)
     node.SetSize([float(side) for side in size_mm])
@@ -34,6 +36,16 @@ def fit_box(node, size_mm) -> None:
     node.SetSize([float(side) for side in size_mm])
     node.SetCenterWorld(center)
     _only_movable(node)
+
+
+def is_ours(node) -> bool:
+    """Whether this module made a box or point list to be moved; one of the user's, or a result's, is never changed."""
+    return node is not None and bool(node.GetAttribute(MADE))
+
+
+def may_be_emptied(node) -> bool:
+    """Whether a point list is ours and still holds the one point at most that it was made for."""
+    return is_ours(node) and node.GetNumberOfControlPoints() <= 1
 
 
 def center_of(node) -> tuple[float, float, float]:

@@ -10,13 +10,15 @@ from ..reading.checks import LOWEST_BQML_P99, check_overlap
 from . import suv
 from .kinds import CT, OTHER, PET, kind_of
 from .nodes import center_of_volume, check_coded_units, check_volumes, coded_units, pet_in_bqml, world_grid
-from .pairs import Pair, guess_pair, pairs, volumes_state
+from .pairs import Pair, complete_pair, guess_pair, pair_warnings, pairs, volumes_state
 
 __all__ = [
     "Pair",
     "center_of_volume",
+    "complete_pair",
     "guess_pair",
     "modality_of",
+    "pair_warnings",
     "pairs",
     "refusal",
     "units_in_words",

@@ -1,5 +1,6 @@
 """Which PET and CT of a scene belong together: by the subject hierarchy, by their names, by where they lie."""
 
+import re
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -16,6 +17,7 @@ from .results import ROLE
 SECOND_CHOICE = {PET: {"nac", "uncorrected", "mip"}, CT: {"lung", "bone", "scout", "topogram", "localizer", "mip"}}
 LATTICE = 8  # coarse: many pairs are looked at
 LEVELS = ("study", "patient", "folder")
+CHANNEL = re.compile(r"000\d")  # nnU-Net's suffix, no number of a patient
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,27 @@ class Pair:
 
 def guess_pair(scene) -> tuple:
     """The PET and the CT that a scene most likely means; None for what it lacks. The newest of equally good ones."""
+    return _guess(_Candidates(scene))
+
+
+def complete_pair(scene, pet, ct, by_user: tuple[bool, bool]) -> tuple:
+    """The PET and the CT to go on with, now that volumes came or went.
+
+    What the user chose stays, and gets a partner only from what may be of the same patient. What was chosen
+    automatically gives way to a pair that belongs together, guessed as a whole.
+
+    :param pet: chosen now, or None. :param ct: likewise.
+    :param by_user: whether the user chose the PET, and the CT.
+    """
     found = _Candidates(scene)
-    best = found.best(found.pets, found.cts)
-    if best is not None:
-        return best
-    return (found.pets[-1], None) if found.pets else (None, found.cts[-1] if found.cts else None)
+    if pet is not None and ct is not None and (all(by_user) or found.fit(pet, ct)):
+        return pet, ct
+    fixed = tuple(node if chosen else None for node, chosen in zip((pet, ct), by_user, strict=True))
+    if fixed == (None, None):
+        return _guess(found)
+    pets, cts = (others if one is None else [one] for one, others in zip(fixed, (found.pets, found.cts), strict=True))
+    possible = [(p, c) for p in pets for c in cts if found.fit(p, c)]
+    return max(possible, key=lambda pair: found.merit(*pair), default=fixed)
 
 
 def pairs(scene) -> list[Pair]:
@@ -57,9 +75,15 @@ def pairs(scene) -> list[Pair]:
 def pair_warnings(pet_node, ct_node) -> list[dict]:
     """What speaks against a pair without forbidding it: ``{"code", "text"}`` each (patients_differ)."""
     patients = _ancestor(pet_node, "patient"), _ancestor(ct_node, "patient")
-    if not all(patients) or patients[0] == patients[1]:
+    if all(patients):
+        if patients[0] == patients[1]:
+            return []
+        text = "In the subject hierarchy, PET and CT are of different patients. Check that they belong together."
+        return [warning("patients_differ", text)]
+    two = _two_numbers(pet_node.GetName(), ct_node.GetName())
+    if two is None:
         return []
-    text = "In the subject hierarchy, PET and CT are of different patients. Check that they belong together."
+    text = f"The names speak of two patients, '{two[0]}' (PET) and '{two[1]}' (CT). Check that they belong together."
     return [warning("patients_differ", text)]
 
 
@@ -141,6 +165,14 @@ class _Candidates:
             return False
         return bool(ours & theirs) or ours <= theirs or theirs <= ours
 
+    def fit(self, pet, ct) -> bool:
+        """Whether nothing speaks against the two being of one patient: hierarchy, place, and names."""
+        if pet not in self.order or ct not in self.order or self.of_two_patients(pet, ct) or not self.overlap(pet, ct):
+            return False
+        if len(self.order) == 2:  # nothing to compare the names' words with
+            return _two_numbers(pet.GetName(), ct.GetName()) is None
+        return self.may_match(pet, ct) or all(self.group(one, "study") for one in (pet, ct))
+
     def best(self, pets: list, cts: list) -> tuple | None:
         """The pair of one patient that goes together best: overlapping before all other merit."""
         possible = [(pet, ct) for pet in pets for ct in cts if not self.of_two_patients(pet, ct)]
@@ -166,6 +198,13 @@ class _Candidates:
 # Inside --------------------------------------------------------------------------------------------------------------
 
 
+def _guess(found: _Candidates) -> tuple:
+    best = found.best(found.pets, found.cts)
+    if best is not None:
+        return best
+    return (found.pets[-1], None) if found.pets else (None, found.cts[-1] if found.cts else None)
+
+
 def _ancestor(node, level: str) -> int:
     """The subject hierarchy's item of a level (``LEVELS``) that holds a volume; 0 for none."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
@@ -178,6 +217,23 @@ def _ancestor(node, level: str) -> int:
     constants = slicer.vtkMRMLSubjectHierarchyConstants
     names = {"study": constants.GetDICOMLevelStudy(), "patient": constants.GetDICOMLevelPatient()}
     return hierarchy.GetItemAncestorAtLevel(item, names[level])
+
+
+def _two_numbers(*names: str) -> tuple[str, str] | None:
+    """The one word in which two names differ, where it numbers patients: "STS_006 PET" and "STS_007 CT"."""
+    words = [plain_words(name or "") for name in names]
+    differing = [one - other for one, other in (words, words[::-1])]
+    if [len(one) for one in differing] != [1, 1]:
+        return None
+    two = tuple(next(iter(one)) for one in differing)
+    shared = bool(words[0] & words[1])
+
+    def numbers(word: str) -> bool:
+        is_number = any(map(str.isdigit, word)) and not CHANNEL.fullmatch(word)
+        telling = shared or len(word) > 2 or not word.isdigit()  # "1" alone is what Slicer appends to equal names
+        return (is_number and telling) or (len(word) == 1 and word.isalpha())
+
+    return two if all(map(numbers, two)) else None
 
 
 def _can_be_input(node) -> bool:

@@ -9,7 +9,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: no MRML scen
 import slicer
 import slicer_headless
 from CHMFLPredictorLib.errors import BadInput
-from CHMFLPredictorLib.scene.box import center_of, fit_box, make_box
+from CHMFLPredictorLib.scene.box import MADE, center_of, fit_box, is_ours, make_box, may_be_emptied
 
 
 @pytest.fixture
@@ -113,3 +113,15 @@ def test_a_box_survives_saving(scene, tmp_path):
     box = slicer.util.getFirstNodeByName("Box")
     assert center_of(box) == pytest.approx((1.0, -2.0, 3.5)) and list(box.GetSize()) == [112, 112, 144]
     assert not box.GetDisplayNode().GetScaleHandleVisibility()
+
+
+def test_only_what_we_made_is_ours(scene):
+    assert is_ours(make_box(scene, (0, 0, 0), (60, 60, 80)))
+    assert not is_ours(scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "R")) and not is_ours(None)
+    points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "landmarks")
+    assert not may_be_emptied(points)
+    points.SetAttribute(MADE, "point")
+    points.AddControlPoint(1, 2, 3)
+    assert may_be_emptied(points)
+    points.AddControlPoint(4, 5, 6)
+    assert not may_be_emptied(points)  # the user put more into it

@@ -9,7 +9,16 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: no MRML scen
 import slicer
 import slicer_headless
 import vtk
-from CHMFLPredictorLib.scene.inputs import center_of_volume, guess_pair, modality_of, pairs, refusal, units_in_words
+from CHMFLPredictorLib.scene.inputs import (
+    center_of_volume,
+    complete_pair,
+    guess_pair,
+    modality_of,
+    pair_warnings,
+    pairs,
+    refusal,
+    units_in_words,
+)
 from CHMFLPredictorLib.scene.results import ROLE
 
 RANDOM = np.random.default_rng(3)
@@ -387,3 +396,60 @@ def test_many_patients_are_paired_quickly(scene):
     found = pairs(scene)
     assert time.perf_counter() - start < 1.0
     assert [pair.name for pair in found] == [f"STS_{number:03d}" for number in range(12)]
+
+
+# Going on with what is chosen -----------------------------------------------------------------------------------------
+
+AUTOMATIC = (False, False)
+
+
+def test_an_automatic_ct_gives_way_to_the_next_patients(scene):
+    old = add("STS_001 CT", "ct")
+    assert complete_pair(scene, None, None, AUTOMATIC) == (None, old)
+    pet = add("STS_002 PET", "suv")
+    ct = add("STS_002 CT", "ct")
+    assert complete_pair(scene, None, old, AUTOMATIC) == (pet, ct)
+    assert complete_pair(scene, pet, old, AUTOMATIC) == (pet, ct)  # the PET came alone at first
+
+
+@pytest.mark.parametrize("names", [("STS_001", "STS_002"), ("Smith", "Jones"), ("A", "B")])
+def test_the_users_ct_gets_no_partner_of_another_patient(scene, names):
+    mine = add(f"{names[0]} CT", "ct")
+    add(f"{names[1]} PET", "suv"), add(f"{names[1]} CT", "ct")
+    assert complete_pair(scene, None, mine, (False, True)) == (None, mine)
+    partner = add(f"{names[0]} PET", "suv")
+    assert complete_pair(scene, None, mine, (False, True)) == (partner, mine)
+
+
+def test_a_partner_of_the_same_patient_in_the_hierarchy(scene):
+    ct = from_dicom(add("3: CT WB"), "1", "1", "CT")
+    other = from_dicom(add("4: PET WB"), "2", "1", "PT")
+    assert complete_pair(scene, other, ct, (False, True)) == (None, ct)
+    pet = from_dicom(add("7: PET AC"), "1", "1", "PT")
+    assert complete_pair(scene, None, ct, (False, True)) == (pet, ct)
+
+
+def test_a_pair_that_fits_stays_when_others_come(scene):
+    pet, ct = add("STS_001 PET", "suv"), add("STS_001 CT", "ct")
+    add("STS_002 PET", "suv"), add("STS_002 CT", "ct")
+    assert complete_pair(scene, pet, ct, AUTOMATIC) == (pet, ct)
+    other = add("STS_003 CT", "ct")
+    assert complete_pair(scene, pet, other, (True, True)) == (pet, other)
+
+
+@pytest.mark.parametrize(
+    ("pet", "ct", "two"),
+    [
+        ("STS_006 PET", "STS_007 CT", True),
+        ("006 PET", "007 CT", True),
+        ("Patient A PET", "Patient B CT", True),
+        ("STS_006 PET", "STS_006 CT", False),
+        ("004_0001", "004_0000", False),
+        ("4: WB PET", "3: CT WB 5.0", False),
+        ("PET_1", "CT_2", False),
+        ("PET body", "CT chest", False),
+    ],
+)
+def test_names_of_two_patients_are_told(scene, pet, ct, two):
+    said = pair_warnings(add(pet, "suv"), add(ct, "ct"))
+    assert [one["code"] for one in said] == ["patients_differ"] * two
