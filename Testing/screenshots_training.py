@@ -54,7 +54,7 @@ class TrainingPhotographer(Photographer):
         cohort = write_cohort(self.folder / "cohort", PATIENTS, SPREAD)
         self.until(lambda: panel.methods.known)
         panel.methods.setChosen(METHODS)
-        ui.presetComboBox.setCurrentIndex(2)
+        ui.presetComboBox.setCurrentIndex(3)
         for name, value in (("folds", FOLDS), ("epochs", EPOCHS), ("jobs", 2)):
             getattr(ui, f"{name}SpinBox").value = value
         ui.cohortPathLineEdit.currentPath = str(cohort)

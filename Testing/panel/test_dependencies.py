@@ -309,7 +309,7 @@ def test_contours_need_their_own_package_alone(computer):
     computer.lacks("torch", "mirp", "shapely")
     with pip.recorded(effect=computer.pip_installs) as runs:
         for_training.ensure(computer.confirm, for_training.STRUCTURE_SETS)
-    assert [run[1:] for run in runs] == [["shapely>=2.1"]] and "structure sets" in computer.questions[0]
+    assert [run[1] for run in runs] == ["shapely>=2.1"] and "structure sets" in computer.questions[0]
     computer.lacks("shapely")
     computer.answer = False
     error = computer.refuses(purpose=for_training.STRUCTURE_SETS)

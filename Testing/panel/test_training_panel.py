@@ -100,7 +100,7 @@ def test_choices_are_saved_with_the_scene(widget, tmp_path):
     node = widget.logic.getParameterNode()
     widget.ui.wSlider.value = 0.25
     widget.ui.foldsSpinBox.value = 4
-    widget.ui.presetComboBox.setCurrentIndex(2)
+    widget.ui.presetComboBox.setCurrentIndex(3)
     node.methods, node.cohort, node.run = "TLG,CHMFL", str(tmp_path / "cohort.csv"), str(tmp_path / "run")
     assert slicer.util.saveScene(str(tmp_path / "scene.mrml"))
     slicer.mrmlScene.Clear(False)

@@ -116,6 +116,7 @@ class Panel:
         self._closed = self.state.busy  # what is held until that run has ended
         if not self.state.busy:
             self.follower = None
+            self.state.forget()
         self._shown = self._unseen = None
         self.output.setResult(None, None, {})
         self.result.clear(_("No prediction yet."))

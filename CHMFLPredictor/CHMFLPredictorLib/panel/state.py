@@ -62,6 +62,10 @@ class RunState:
         """How the last run ended."""
         return self.ended.ending if self.ended is not None else None
 
+    def forget(self) -> None:
+        """Nothing ran yet, as in a new scene."""
+        self.__init__()
+
     def start(self, kind: Kind) -> None:
         """A run begins; what was known of the last one is forgotten."""
         self._move(Phase.RUNNING)
