@@ -55,8 +55,7 @@ class OutputButtons:
     def _onPetOverCt(self) -> None:
         self.parameterNode.showRelevance = False
         scene_show.show_in_slices(self._pet, self._ct)
-        box = stored_result(self._nodes["table"])["box"]
-        scene_show.center_slices(self._ct.GetScene(), box["center_ras_mm"])
+        scene_show.center_slices(self._ct.GetScene(), self._nodes["box"].GetCenterWorld())
 
 
 class LogBox:

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from ..child.process import Ended, Ending
 from ..scene import leftovers, show
 from ..scene.batch_run import ended_by
+from ..scene.pairs import examination
 from ..scene.parameters import Connection
 from ..scene.results import find_results, stored_result
 from . import packages
@@ -45,6 +46,7 @@ class Panel:
         self._parameterNode, self._connection, self._observerTag = None, None, None
         self._updating, self._shown, self._relevanceShown = False, None, False
         self._starting, self._unseen, self._closed = None, None, False
+        self._pair, self._runPair = None, None  # PET and CT: shown in the views; of the last prediction, with its name
         self.inputs = InputBox(ui)
         self.result = ResultBox(ui)
         self.log = LogBox(ui)
@@ -117,7 +119,7 @@ class Panel:
         if not self.state.busy:
             self.follower = None
             self.state.forget()
-        self._shown = self._unseen = None
+        self._shown = self._unseen = self._pair = self._runPair = None
         self.output.setResult(None, None, {})
         self.result.clear(_("No prediction yet."))
         self.batch.show(None)
@@ -139,6 +141,7 @@ class Panel:
             return
         node = self._parameterNode
         pet, ct, options = node.pet, node.ct, self._options()
+        self._runPair = pet, ct, examination(pet, ct) if pet is not None and ct is not None else ""
         self._run(Kind.PREDICTION, lambda: self.logic.predictionRun(pet, ct, options()))
 
     def onBatch(self) -> None:
@@ -215,7 +218,7 @@ class Panel:
         self.state.take(event)
         with _printed():
             if self.state.kind is Kind.PREDICTION and event["event"] == "risk":
-                self.result.showRisk(event, self.models.card)
+                self.result.showRisk(event, self.models.card, self._runName())
             elif self.state.kind is Kind.PREDICTION and event["event"] == "warning":
                 self.result.showWarnings(self.state.warnings)
             self.log.show(self.follower.run.log if self.follower is not None else "")
@@ -230,6 +233,7 @@ class Panel:
                 self.log.show(run.log, atEnd=True)
             if self.state.kind is Kind.BATCH:
                 self.batch.show(getattr(run, "table", None))
+                self._hideOthers()
             elif ended.ending is Ending.DONE:
                 ended.message = doneText(run.prediction.result)
                 if self._parameterNode is None:
@@ -242,14 +246,50 @@ class Panel:
             self.refresh()
 
     def _showNewResult(self, run) -> None:
-        nodes, result = run.prediction.nodes, run.prediction.result
-        show.show_in_slices(run.pet_node, run.ct_node)
-        show.center_slices(run.ct_node.GetScene(), result["box"]["center_ras_mm"])
+        nodes = run.prediction.nodes
         if "segmentation" in nodes:
             show.show_3d(nodes["segmentation"], True)
+        if (run.pet_node, run.ct_node) != (self._parameterNode.pet, self._parameterNode.ct):
+            self._hideOthers()  # the panel speaks of another patient by now
+            return
+        self._showPair(run.pet_node, run.ct_node, nodes)
         self._scrollTimer.start()
+
+    def _showPair(self, pet, ct, nodes: dict) -> None:
+        """Let the views show a pair and its results, and nobody else's."""
+        self._pair = pet, ct
+        show.show_results_of(slicer.mrmlScene, nodes)
+        show.show_in_slices(pet, ct)
+        if "box" in nodes:
+            show.center_slices(slicer.mrmlScene, nodes["box"].GetCenterWorld())
         self._relevanceShown = False
-        self._showRelevance(run.pet_node, run.ct_node, nodes)
+        self._showRelevance(pet, ct, nodes)
+
+    def _followPair(self, pet, ct, nodes: dict) -> None:
+        """Bring a pair into the views when it is chosen instead of another one, or its result is in none of them."""
+        if pet is None or ct is None or self._pair == (pet, ct):
+            return
+        if self._pair is not None or ("table" in nodes and not show.shown_in_slices(ct)):
+            with _printed():  # a volume may have no voxels yet
+                self._showPair(pet, ct, nodes)
+        else:  # as the user, or a scene that was loaded, has the views
+            self._hideOthers()
+        self._pair = pet, ct
+
+    def _hideOthers(self) -> None:
+        node = self._parameterNode
+        if node is not None:
+            show.show_results_of(slicer.mrmlScene, find_results(slicer.mrmlScene, node.pet, node.ct))
+
+    def _isRunPair(self) -> bool:
+        """Whether what is chosen is what the last prediction was of, or nothing whole."""
+        node = self._parameterNode
+        if self._runPair is None or node is None or None in (node.pet, node.ct):
+            return True  # no other pair is chosen
+        return self._runPair[:2] == (node.pet, node.ct)
+
+    def _runName(self) -> str:
+        return self._runPair[2] if self._runPair is not None else ""
 
     def _scrollToRisk(self) -> None:
         """Let the risk be what one sees first: the module's panel is low, with other things below it."""
@@ -310,7 +350,9 @@ class Panel:
             ui.predictButton.toolTip = problem or _("Predict the risk of distant metastases and segment the tumor.")
         ui.progressBar.visible = state.busy and mine
         ui.progressBar.value = round(1000 * state.fraction)
-        ui.stageLabel.text = statusText(state) if mine else ""
+        ui.stageLabel.text = statusText(state) if mine and (state.busy or self._isRunPair()) else ""
+        if state.busy and mine and not self._isRunPair():
+            ui.stageLabel.text = f"{self._runName()}: {ui.stageLabel.text}"
         ui.stageLabel.visible = bool(ui.stageLabel.text)
 
     def _showStoredResult(self) -> None:
@@ -318,7 +360,9 @@ class Panel:
         pet, ct = self._parameterNode.pet, self._parameterNode.ct
         nodes = find_results(slicer.mrmlScene, pet, ct) if pet is not None and ct is not None else {}
         table = nodes.get("table")
-        earlier = self.state.kind is Kind.PREDICTION and self.state.ending not in (None, Ending.DONE)
+        failed = self.state.kind is Kind.PREDICTION and self.state.ending not in (None, Ending.DONE)
+        earlier = failed and self._isRunPair()
+        self._followPair(pet, ct, nodes)
         shown = (pet, ct, table, table.GetMTime() if table is not None else 0, earlier)
         if shown != self._shown:
             self._shown = shown
@@ -333,7 +377,8 @@ class Panel:
         """Show what a table keeps; what another version wrote, or somebody changed, must not close the panel."""
         try:
             result = stored_result(table)
-            self.result.show(result, nodes, self.models.cardOf(result["model"]["sha256"]), earlier)
+            whose = examination(self._parameterNode.pet, self._parameterNode.ct)
+            self.result.show(result, nodes, self.models.cardOf(result["model"]["sha256"]), whose, earlier)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             logging.warning("The result in '%s' cannot be shown: %r", table.GetName(), error)
             self.result.clear(_("The scene holds a result that this version cannot show. Predict again."))

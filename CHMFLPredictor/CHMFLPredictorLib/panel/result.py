@@ -34,25 +34,26 @@ class ResultBox:
         for name in ("relevanceCheckBox", "petOverCtButton", "reportButton", "exportButton"):
             getattr(self._ui, name).enabled = False
 
-    def showRisk(self, numbers: dict, card: dict | None) -> None:
+    def showRisk(self, numbers: dict, card: dict | None, whose: str) -> None:
         """Show what is known as soon as the risk is: everything but the tumor.
 
         :param numbers: a ``risk`` event or a result.
+        :param whose: patient and study.
         """
-        self._ui.riskLabel.text = riskText(numbers)
+        self._ui.riskLabel.text = riskText(numbers, whose)
         self._say(self._ui.riskDetailsLabel, riskDetails(numbers))
         self._say(self._ui.honestyLabel, honestyText(card))
         self._plot(numbers, card)
 
-    def show(self, result: dict, nodes: dict, card: dict | None, earlier: bool = False) -> None:
+    def show(self, result: dict, nodes: dict, card: dict | None, whose: str, earlier: bool = False) -> None:
         """Show a whole result and switch on what can be done with it.
 
         :param nodes: the result's nodes by role; a risk-only result has no segmentation and no relevance.
         :param earlier: the last run gave none; this one must not be taken for its result.
         """
-        self.showRisk(result, card)
+        self.showRisk(result, card, whose)
         if earlier:
-            self._ui.riskLabel.text = _("Earlier result. {risk}").format(risk=riskText(result))
+            self._ui.riskLabel.text = _("Earlier result. {risk}").format(risk=riskText(result, whose))
         self._measure(result.get("tumor"))
         self.showWarnings(result.get("warnings", []))
         uncertain = any(one["code"] == "uncertain_location" for one in result.get("warnings", []))

@@ -104,10 +104,11 @@ def buttonText(state: RunState, kind: Kind) -> str:
     return _("Predict DM") if kind is Kind.PREDICTION else _("Predict all")
 
 
-def riskText(numbers: dict) -> str:
-    """The headline: the risk and on which side of the threshold it falls."""
+def riskText(numbers: dict, whose: str) -> str:
+    """The headline: patient and study, the risk and on which side of the threshold it falls."""
     side = _("at or above the threshold") if numbers["label"] == "high" else _("below the threshold")
-    return _("Risk of distant metastases: {risk}, {side}").format(risk=percent(numbers["risk"]), side=side)
+    words = _("{whose}: Risk of distant metastases: {risk}, {side}")
+    return words.format(whose=whose, risk=percent(numbers["risk"]), side=side)
 
 
 def riskDetails(numbers: dict) -> str:

@@ -87,6 +87,11 @@ def pair_warnings(pet_node, ct_node) -> list[dict]:
     return [warning("patients_differ", text)]
 
 
+def examination(pet_node, ct_node) -> str:
+    """What people call the examination of a pair: patient and study, or a folder, or what the names share."""
+    return _name(pet_node, ct_node, with_study=True)
+
+
 def volumes_state(scene) -> tuple:
     """What differs once a volume has come, gone, or been changed, renamed, moved or put elsewhere in the subject
     hierarchy: as long as it is the same, so are :func:`pairs`. Cheap: no voxel is looked at.
@@ -288,7 +293,7 @@ def _named(found: _Candidates, chosen: list[tuple]) -> list[Pair]:
     patients = [found.group(pet, "patient") for pet, _ in chosen]
     names, result = set(), []
     for (pet, ct), patient in zip(chosen, patients, strict=True):
-        plain = name = _name(found, pet, ct, patients.count(patient) > 1)
+        plain = name = _name(pet, ct, patients.count(patient) > 1)
         count = 1
         while name in names:
             count += 1
@@ -298,14 +303,14 @@ def _named(found: _Candidates, chosen: list[tuple]) -> list[Pair]:
     return result
 
 
-def _name(found: _Candidates, pet, ct, several_studies: bool) -> str:
-    patient, study = found.group(pet, "patient"), found.group(pet, "study")
-    if patient and patient == found.group(ct, "patient"):
-        name = found.hierarchy.GetItemName(patient)
-        return f"{name}, {found.hierarchy.GetItemName(study)}" if several_studies and study else name
-    folder = found.group(pet, "folder")
-    if folder and folder == found.group(ct, "folder"):
-        return found.hierarchy.GetItemName(folder)
+def _name(pet, ct, with_study: bool) -> str:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(pet.GetScene())
+    patient, study, folder = (_ancestor(pet, level) for level in ("patient", "study", "folder"))
+    if patient and patient == _ancestor(ct, "patient"):
+        name = hierarchy.GetItemName(patient)
+        return f"{name}, {hierarchy.GetItemName(study)}" if with_study and study else name
+    if folder and folder == _ancestor(ct, "folder"):
+        return hierarchy.GetItemName(folder)
     names = pet.GetName(), ct.GetName()
     start = "".join(one for one, _ in takewhile(lambda two: two[0] == two[1], zip(*names, strict=False)))
     start = start.strip(" _-:,.")

@@ -57,10 +57,18 @@ COLUMNS = (
 def find_results(scene, pet_node, ct_node) -> dict:
     """The result nodes of a PET and CT that the scene holds already, by role (the keys of ``CLASSES``)."""
     found = {}
-    for role, node in _result_nodes(scene):
+    for role, node in result_nodes(scene):
         if (node.GetNodeReference(PET), node.GetNodeReference(CT)) == (pet_node, ct_node):
             found.setdefault(role, node)
     return found
+
+
+def result_nodes(scene):
+    """Role and node of all result nodes, in the order in which they came into the scene."""
+    for role, class_name in CLASSES.items():
+        for node in slicer.util.getNodesByClass(class_name, scene):
+            if node.GetAttribute(ROLE) == role:
+                yield role, node
 
 
 def results_of(scene) -> list[dict]:
@@ -70,7 +78,7 @@ def results_of(scene) -> list[dict]:
         and "ct" the volumes that it was made from, None where one has left the scene.
     """
     found: dict[tuple, dict] = {}
-    for role, node in _result_nodes(scene):
+    for role, node in result_nodes(scene):
         pair = node.GetNodeReferenceID(PET), node.GetNodeReferenceID(CT)
         volumes = {"pet": node.GetNodeReference(PET), "ct": node.GetNodeReference(CT)}
         found.setdefault(pair, volumes).setdefault(role, node)
@@ -133,14 +141,6 @@ def remove_node(scene, node) -> None:
 
 
 # Inside --------------------------------------------------------------------------------------------------------------
-
-
-def _result_nodes(scene):
-    """Role and node of all result nodes, in the order in which they came into the scene."""
-    for role, class_name in CLASSES.items():
-        for node in slicer.util.getNodesByClass(class_name, scene):
-            if node.GetAttribute(ROLE) == role:
-                yield role, node
 
 
 def _read_files(folder: Path, ct_node) -> dict:

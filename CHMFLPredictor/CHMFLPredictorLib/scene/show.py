@@ -8,12 +8,14 @@ import slicer
 
 from ..errors import ChmflError
 from .nodes import coded_units
+from .results import result_nodes
 from .suv import check_convertible
 
 PET_COLORS = "vtkMRMLPETProceduralColorNodePET-Heat"
 PET_OPACITY, RELEVANCE_OPACITY = 0.4, 0.6
 HIGHEST_SUV_SHOWN = 10.0
 SOFT_TISSUE_HU = (-160.0, 240.0)
+HIDDEN = "CHMFL.hidden"  # attribute of a display node: hidden here, not by the user
 
 
 def show_in_slices(pet_node, ct_node) -> None:
@@ -51,6 +53,30 @@ def relevance_shown(relevance_node) -> bool:
     """Whether a slice view shows the relevance map."""
     composites = _nodes(relevance_node.GetScene(), "vtkMRMLSliceCompositeNode")
     return any(one.GetForegroundVolumeID() == relevance_node.GetID() for one in composites)
+
+
+def shown_in_slices(ct_node) -> bool:
+    """Whether a slice view shows the CT below everything else."""
+    composites = _nodes(ct_node.GetScene(), "vtkMRMLSliceCompositeNode")
+    return any(one.GetBackgroundVolumeID() == ct_node.GetID() for one in composites)
+
+
+def show_results_of(scene, nodes: dict) -> None:
+    """Hide the outlines and boxes of all other pairs' results, and show these again if it was this that hid them.
+
+    :param nodes: a pair's result nodes by role; none hides all.
+    """
+    for role, node in result_nodes(scene):
+        display = node.GetDisplayNode() if role in ("segmentation", "box") else None
+        if display is None:
+            continue
+        if nodes.get(role) is node:
+            if display.GetAttribute(HIDDEN):
+                display.SetVisibility(True)
+            display.RemoveAttribute(HIDDEN)
+        elif display.GetVisibility():
+            display.SetVisibility(False)
+            display.SetAttribute(HIDDEN, "1")
 
 
 def center_slices(scene, ras) -> None:

@@ -19,6 +19,7 @@ from CHMFLPredictorLib.scene.inputs import (
     refusal,
     units_in_words,
 )
+from CHMFLPredictorLib.scene.pairs import examination
 from CHMFLPredictorLib.scene.results import ROLE
 
 RANDOM = np.random.default_rng(3)
@@ -236,6 +237,12 @@ def test_studies_and_patients(scene):
         ("Patient 1, Study b", "PET 1b", "CT 1b"),
         ("Patient 2", "PET 2a", "CT 2a"),
     ]
+
+
+def test_what_an_examination_is_called(scene):
+    pet, ct = from_dicom(add("PET"), "1", "a", "PT"), from_dicom(add("CT"), "1", "a", "CT")
+    assert examination(pet, ct) == "Patient 1, Study a"
+    assert examination(add("STS_006 PET"), add("STS_006 CT")) == "STS_006"
 
 
 def test_pet_and_ct_in_two_studies_of_a_patient(scene):

@@ -8,7 +8,7 @@ import slicer
 import slicer_headless
 import vtk
 from CHMFLPredictorLib.scene import show
-from CHMFLPredictorLib.scene.results import SEGMENT_ID, _fill_relevance, _fill_segmentation
+from CHMFLPredictorLib.scene.results import CLASSES, ROLE, SEGMENT_ID, _fill_relevance, _fill_segmentation
 
 
 @pytest.fixture
@@ -121,3 +121,34 @@ def test_nothing_is_needed_but_the_scene(scene, volumes, monkeypatch):
     show.show_relevance(ct, relevance, pet, True)
     show.center_slices(scene, (0, 0, 0))
     assert not show.relevance_shown(relevance)
+
+
+def test_the_results_of_one_pair_are_shown_and_no_others(scene):
+    """But what the user hid stays hidden."""
+    results = []
+    for name in ("A", "B"):
+        nodes = {}
+        for role in ("segmentation", "box"):
+            nodes[role] = scene.AddNewNodeByClass(CLASSES[role], f"{name} {role}")
+            nodes[role].SetAttribute(ROLE, role)
+            nodes[role].CreateDefaultDisplayNodes()
+        results.append(nodes)
+
+    def shown():
+        return [[bool(node.GetDisplayNode().GetVisibility()) for node in nodes.values()] for nodes in results]
+
+    show.show_results_of(scene, results[0])
+    assert shown() == [[True, True], [False, False]]
+    show.show_results_of(scene, results[1])
+    assert shown() == [[False, False], [True, True]]
+    results[1]["box"].GetDisplayNode().SetVisibility(False)
+    show.show_results_of(scene, results[0])
+    show.show_results_of(scene, results[1])
+    assert shown() == [[False, False], [True, False]]
+
+
+def test_whether_the_ct_is_in_the_views(scene, volumes):
+    pet, ct, _ = volumes
+    assert not show.shown_in_slices(ct)
+    show.show_in_slices(pet, ct)
+    assert show.shown_in_slices(ct) and not show.shown_in_slices(pet)
