@@ -286,6 +286,8 @@ class Panel:
         node = self._parameterNode
         if self._runPair is None or node is None or None in (node.pet, node.ct):
             return True  # no other pair is chosen
+        if any(volume is None or volume.GetScene() is None for volume in self._runPair[:2]):
+            return True  # its pair has left the scene, which the line must say
         return self._runPair[:2] == (node.pet, node.ct)
 
     def _runName(self) -> str:
