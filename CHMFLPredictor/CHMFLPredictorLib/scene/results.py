@@ -96,19 +96,23 @@ def stored_report(text_node) -> str:
     return text_node.GetText() or ""
 
 
-def import_results(scene, pet_node, ct_node, folder, result: dict) -> dict:
+def import_results(scene, pet_node, ct_node, folder, result: dict, ct_place=None) -> dict:
     """Bring a prediction's files into the scene, into the nodes of the same PET and CT where there are some.
 
     Segments that the user added or corrected stay as they are; the new one comes beside them.
 
     :param folder: with segmentation.nii.gz and relevance.nii.gz, both missing after a risk-only run, and report.html.
     :param result: the content of result.json.
+    :param ct_place: IJK to world RAS of the CT when it was read, 4x4; as it is now where None. The CT may have been
+        moved since: the results lie on it all the same.
     :return: nodes by role; all that were new are gone again if one of them fails.
     :raises ChmflError: result_geometry, node_missing.
     """
-    check_inputs(pet_node, ct_node)
-    contents = _read_files(Path(folder), ct_node)  # everything is read before the scene is touched
-    contents |= {"table": result, "box": result["box"]}
+    if ct_place is None or None in (pet_node.GetScene(), ct_node.GetScene()):
+        check_inputs(pet_node, ct_node)
+    ct_place = world_geometry(ct_node) if ct_place is None else ct_place
+    contents = _read_files(Path(folder), ct_node, ct_place)  # everything is read before the scene is touched
+    contents |= {"table": result, "box": result["box"] | {"to_ct": local_geometry(ct_node) @ np.linalg.inv(ct_place)}}
     nodes, created = find_results(scene, pet_node, ct_node), []
     try:
         for role in CLASSES:
@@ -143,30 +147,30 @@ def remove_node(scene, node) -> None:
 # Inside --------------------------------------------------------------------------------------------------------------
 
 
-def _read_files(folder: Path, ct_node) -> dict:
+def _read_files(folder: Path, ct_node, ct_place) -> dict:
     contents = {}
     for role, name, pixel_type in (
         ("segmentation", "segmentation.nii.gz", sitk.sitkUInt8),
         ("relevance", "relevance.nii.gz", sitk.sitkFloat32),
     ):
         if (folder / name).is_file():
-            contents[role] = _read_on_grid(folder / name, ct_node, pixel_type)
+            contents[role] = _read_on_grid(folder / name, ct_node, ct_place, pixel_type)
     if (folder / "report.html").is_file():
         contents["report"] = (folder / "report.html").read_bytes().decode("utf-8")
     return contents
 
 
-def _read_on_grid(path: Path, ct_node, pixel_type) -> np.ndarray:
+def _read_on_grid(path: Path, ct_node, ct_place, pixel_type) -> np.ndarray:
     """The voxels (k, j, i) of a result file, once it is proven to lie on the CT's grid."""
     image = sitk.ReadImage(str(path), pixel_type)
     size, wanted = image.GetSize(), ct_node.GetImageData().GetDimensions()
     corner = np.array([*wanted, 1.0])
-    shift = np.abs(index_to_ras(image) - world_geometry(ct_node)) @ corner
+    shift = np.abs(index_to_ras(image) - ct_place) @ corner
     if tuple(size) != tuple(wanted) or shift.max() > 0.05:
         text = (
             f"{path.name} ({size} voxels) does not lie on the grid of the CT '{ct_node.GetName()}' ({wanted} voxels)."
         )
-        raise ChmflError("result_geometry", text, "Was the CT moved or changed during the prediction? Run it again.")
+        raise ChmflError("result_geometry", text, "Was the CT changed during the prediction? Run it again.")
     return sitk.GetArrayFromImage(image)
 
 
@@ -315,9 +319,16 @@ def _fill_table(node, result: dict, _ct_node=None) -> None:
     node.EndModify(modified)
 
 
-def _fill_box(node, box: dict, _ct_node=None) -> None:
-    node.SetSize(box["size_mm"])
-    node.SetCenterWorld(box["center_ras_mm"])
+def _fill_box(node, box: dict, ct_node) -> None:
+    """Lay the box under the CT's transform, straight in the world as it was when the CT was read."""
+    place = np.eye(4)
+    place[:3, 3] = box["center_ras_mm"]
+    place = box["to_ct"] @ place
+    scale = np.linalg.norm(place[:3, :3], axis=0)
+    place[:3, :3] /= scale
+    node.SetAndObserveTransformNodeID(ct_node.GetTransformNodeID())
+    node.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(place))
+    node.SetSize([float(side) for side in scale * box["size_mm"]])
     display = node.GetDisplayNode()
     display.SetFillOpacity(0.0)
     display.SetHandlesInteractive(False)  # it says where the box was

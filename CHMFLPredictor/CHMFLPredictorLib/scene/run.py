@@ -23,7 +23,7 @@ from pathlib import Path
 from ..child.process import ChildProcess, Ended, Ending, launch
 from ..errors import BadInput, Canceled, ChmflError, MissingModel, OutOfMemory
 from . import leftovers, suv
-from .nodes import check_inputs, write_segment, write_volume
+from .nodes import check_inputs, world_geometry, write_segment, write_volume
 from .pairs import pair_warnings
 from .results import import_results
 
@@ -86,6 +86,7 @@ class PredictionRun:
         self._on_event = lambda event: None
         self._warnings: list[dict] = []  # of this side: what the files do not tell
         self._told = False
+        self._ct_place = None
 
     @property
     def running(self) -> bool:
@@ -162,6 +163,7 @@ class PredictionRun:
         self._warnings = pair_warnings(self.pet_node, self.ct_node) + (conversion.warnings if conversion else [])
         write_volume(self.pet_node, folder / "PET.nrrd", "PT", conversion, self._warnings)
         write_volume(self.ct_node, folder / "CT.nrrd", "CT")
+        self._ct_place = world_geometry(self.ct_node)
         arguments = ["predict", "--pet", folder / "PET.nrrd", "--ct", folder / "CT.nrrd", "--output", folder / "output"]
         arguments += [f"--pet-name={self.pet_node.GetName() or 'PET'}", f"--ct-name={self.ct_node.GetName() or 'CT'}"]
         arguments += ["--progress", "json", "--device", options.device]
@@ -211,7 +213,7 @@ class PredictionRun:
         report = folder / "report.html"
         text = report.read_text(encoding="utf-8") if report.is_file() else ""
         files = _copy_files(folder, Path(self.options.output)) if self.options.output is not None else {}
-        nodes = import_results(self._scene, self.pet_node, self.ct_node, folder, result)
+        nodes = import_results(self._scene, self.pet_node, self.ct_node, folder, result, self._ct_place)
         return Prediction(result, nodes, text, files)
 
     def _kept(self, ended: Ended) -> Ended:

@@ -294,7 +294,7 @@ def test_a_second_run_reuses_its_nodes_and_spares_the_users(pair, scene):
     second = predict_in_scene(pet, ct, RunOptions(center_ras=(9.0, 9.0, 9.0)), launcher=fake)
     assert second.nodes == first.nodes
     assert node_names(scene) == before
-    assert list(second.nodes["box"].GetCenterWorld()) == [9.0, 9.0, 9.0]
+    assert list(second.nodes["box"].GetCenterWorld()) == pytest.approx([9.0, 9.0, 9.0])
     ids = second.nodes["segmentation"].GetSegmentation().GetSegmentIDs()
     assert sorted(ids) == sorted(["mine", SEGMENT_ID])
     assert second.nodes["table"].GetNumberOfRows() == 1
@@ -394,6 +394,19 @@ def test_a_box_that_was_moved_comes_back(pair, scene):
     box.SetAndObserveTransformNodeID(transform.GetID())
     again = predict_in_scene(pet, ct, RunOptions(center_ras=(1.0, 2.0, 3.0)), launcher=fake).nodes["box"]
     assert again is box and list(box.GetCenterWorld()) == pytest.approx([1.0, 2.0, 3.0])
+
+
+def test_a_ct_moved_during_the_run_costs_no_result(pair, scene):
+    pet, ct = pair
+    run = PredictionRun(pet, ct, RunOptions(center_ras=(1.0, 2.0, 3.0)), launcher=fake)
+    run.start()
+    moved = rigid(30, (5, 6, 7))
+    transform = add_transform(ct, moved)
+    assert run.wait(30).ending is Ending.DONE
+    nodes = run.prediction.nodes
+    assert all(nodes[role].GetParentTransformNode() is transform for role in ("segmentation", "relevance", "box"))
+    assert world_ras(nodes["relevance"], (3, 4, 5)) == pytest.approx(world_ras(ct, (3, 4, 5)))
+    assert list(nodes["box"].GetCenterWorld()) == pytest.approx((moved @ (1.0, 2.0, 3.0, 1.0))[:3])
 
 
 def test_two_patients_in_one_scene_keep_apart(pair, scene):
