@@ -1,5 +1,6 @@
 """The panel's inputs: PET and CT with a verdict on the pair, samples, and the tumor's place."""
 
+import logging
 from contextlib import suppress
 
 import qt
@@ -50,6 +51,14 @@ class InputBox:
             None if mine or one is None else one.GetID() for one, mine in zip(pair, byUser, strict=True)
         )
         node.pet, node.ct = pair
+
+    def takeSeen(self) -> None:
+        """Predict from what the lists show: by Qt 6 they may show another volume of the same name than was chosen."""
+        for role, selector in (("pet", self._ui.petSelector), ("ct", self._ui.ctSelector)):
+            seen = selector.currentNode()
+            if seen is not getattr(self.parameterNode, role):
+                logging.warning("The list shows another %s than was chosen; what it shows is taken.", role.upper())
+                setattr(self.parameterNode, role, seen)
 
     def forget(self) -> None:
         """The scene closes: the next one may have the same IDs."""

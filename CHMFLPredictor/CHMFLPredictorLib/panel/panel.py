@@ -139,6 +139,7 @@ class Panel:
         """Start a prediction, or cancel the one that runs."""
         if self._canceled(Kind.PREDICTION):
             return
+        self.inputs.takeSeen()
         node = self._parameterNode
         pet, ct, options = node.pet, node.ct, self._options()
         self._runPair = pet, ct, examination(pet, ct) if pet is not None and ct is not None else ""
