@@ -40,7 +40,7 @@ METHODS = (
 )  # fmt: skip
 QUICK_METHODS = ("CHMFL", "3D-CNN-PET-CT", "CHMFL + ResNet18", "Volume + SUVmax")  # the three trainers, and none
 COHORT, FOLDS = 12, 2  # patients of the made cohort
-RESULT_VARIES = ("timings_s", "software", "device", "inputs")  # of result.json
+RESULT_VARIES = ("created", "timings_s", "software", "device", "inputs")  # of result.json
 COLUMN_VARIES = "seconds"  # of history.csv
 ABOUT = "about.json"  # what it was made with: told, not compared
 THREADS = "1"

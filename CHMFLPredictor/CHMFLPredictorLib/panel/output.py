@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from ..errors import ChmflError
 from ..predict.export import export_result
 from ..predict.inputs import environment_text
+from ..scene import pairs
 from ..scene import show as scene_show
 from ..scene.results import stored_report, stored_result
 
@@ -48,7 +49,7 @@ class OutputButtons:
         if not path:
             return
         try:
-            export_result(stored_result(self._nodes["table"]), path, name)
+            export_result(stored_result(self._nodes["table"]), path, pairs.patient_name(self._ct))
         except ChmflError as error:
             slicer.util.errorDisplay(f"{error.message}\n\n{error.hint}", windowTitle=_("The result is not saved"))
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import SimpleITK as sitk
@@ -240,6 +241,7 @@ class _Run:
     def _about(self, card: dict, network_input: NetworkInput, place, engine) -> dict:
         center = [round(float(c), 3) for c in place.center_ras]
         return {
+            "created": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
             "tumor": None,
             "box": {
                 "center_ras_mm": center,

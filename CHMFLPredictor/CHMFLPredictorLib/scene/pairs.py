@@ -92,6 +92,16 @@ def examination(pet_node, ct_node) -> str:
     return _name(pet_node, ct_node, with_study=True)
 
 
+def patient_name(volume_node) -> str:
+    """The ID of the volume's patient in the subject hierarchy, else the patient's name there, else ""."""
+    item = _ancestor(volume_node, "patient")
+    if not item:
+        return ""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume_node.GetScene())
+    attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMPatientIDAttributeName()
+    return (hierarchy.GetItemAttribute(item, attribute) or "").strip() or hierarchy.GetItemName(item)
+
+
 def volumes_state(scene) -> tuple:
     """What differs once a volume has come, gone, or been changed, renamed, moved or put elsewhere in the subject
     hierarchy: as long as it is the same, so are :func:`pairs`. Cheap: no voxel is looked at.

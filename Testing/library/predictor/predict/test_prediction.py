@@ -70,6 +70,7 @@ def test_files_and_result(predicted):
         "timings_s",
         "warnings",
         "software",
+        "created",
     }
     assert 0 <= result["risk_interval"][0] <= result["risk"] <= result["risk_interval"][1] <= 1
     assert len(result["members"]) == 2 and result["label"] == (

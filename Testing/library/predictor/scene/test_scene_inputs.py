@@ -19,7 +19,7 @@ from CHMFLPredictorLib.scene.inputs import (
     refusal,
     units_in_words,
 )
-from CHMFLPredictorLib.scene.pairs import examination
+from CHMFLPredictorLib.scene.pairs import examination, patient_name
 from CHMFLPredictorLib.scene.results import ROLE
 
 RANDOM = np.random.default_rng(3)
@@ -243,6 +243,15 @@ def test_what_an_examination_is_called(scene):
     pet, ct = from_dicom(add("PET"), "1", "a", "PT"), from_dicom(add("CT"), "1", "a", "CT")
     assert examination(pet, ct) == "Patient 1, Study a"
     assert examination(add("STS_006 PET"), add("STS_006 CT")) == "STS_006"
+
+
+def test_the_patient_has_an_id_or_a_name_or_neither(scene):
+    ct = from_dicom(add("CT"), "1", "a", "CT")
+    assert patient_name(ct) == "Patient 1" and patient_name(add("CT of unknown origin")) == ""
+    constants = slicer.vtkMRMLSubjectHierarchyConstants
+    item = hierarchy().GetItemByUID(constants.GetDICOMUIDName(), "1")
+    hierarchy().SetItemAttribute(item, constants.GetDICOMPatientIDAttributeName(), "ID-7")
+    assert patient_name(ct) == "ID-7"
 
 
 def test_pet_and_ct_in_two_studies_of_a_patient(scene):
