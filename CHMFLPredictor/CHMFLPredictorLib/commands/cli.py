@@ -111,10 +111,11 @@ def _work(options, progress: Progress, canceled, started) -> int:
 
     if options.batch:
         return _batch(options, progress, canceled)
-    predictor = prediction.Predictor(options.model, options.device, options.engine, options.threads)
-    center = tuple(options.center) if options.center else None
     names = {role: name for role in ROLES if (name := getattr(options, f"{role}_name"))}
+    center = tuple(options.center) if options.center else None
     inputs = prediction.Inputs(options.pet, options.ct, center, options.segmentation, names)
+    prediction.refuse_other_patient(prediction.describe_inputs(inputs), options.output)
+    predictor = prediction.Predictor(options.model, options.device, options.engine, options.threads)
     result = predictor.predict(
         inputs, options.output, risk_only=options.risk_only, progress=progress, canceled=canceled, started=started
     )

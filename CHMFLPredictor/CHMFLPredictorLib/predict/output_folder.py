@@ -132,6 +132,27 @@ def refuse_to_replace(inputs, folder) -> None:
             raise BadInput("output_holds_inputs", message, "Choose another output folder than that of the images.")
 
 
+def refuse_other_patient(described: dict, folder) -> None:
+    """Refuse a folder that holds the result of another PET and another CT; one image in common is a repeated run.
+
+    :param described: "pet" and "ct" as in ``inputs`` of result.json.
+    :raises BadInput: ``output_of_another``.
+    """
+    path = Path(folder).expanduser() / "result.json"
+    try:
+        former = json.loads(path.read_text(encoding="utf-8"))["inputs"]
+        images = [[_image(one[role]) for role in ("pet", "ct")] for one in (former, described)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no result, or none that says what it is of
+    if all(before != now for before, now in zip(*images, strict=True)):
+        message = f"The output folder {path.parent} holds the result of another PET and CT: {' and '.join(images[0])}."
+        raise BadInput("output_of_another", message, "Choose a folder of its own for each patient.")
+
+
+def _image(described: dict) -> str:
+    return described.get("name") or described["path"]
+
+
 def discard_all() -> None:
     """Undo every run of this process that is under way. For the moment before the process ends."""
     for output in list(_open_folders):

@@ -31,7 +31,7 @@ from ..tumor import location
 from ..tumor.measurements import MEASUREMENTS, measure
 from ..tumor.segmentation import around, on_reference, segment
 from .inputs import Inputs, describe_inputs, software
-from .output_folder import OutputFolder, output_error, refuse_to_replace, writing_error
+from .output_folder import OutputFolder, output_error, refuse_other_patient, refuse_to_replace, writing_error
 
 RESULT_SCHEMA_VERSION = 1
 PICTURED_MM = 350.0  # around the box: more than the pictures' widest field, wherever in the box it lies
@@ -69,6 +69,7 @@ def predict(pet, ct, output, *, center=None, segmentation=None, model=None, devi
     predictor = Predictor(model, device, engine, threads)
     point = None if center is None else tuple(map(float, center))
     inputs = Inputs(str(pet), str(ct), point, None if segmentation is None else str(segmentation))
+    refuse_other_patient(describe_inputs(inputs), output)
     return predictor.predict(inputs, output, risk_only=risk_only, progress=progress, canceled=canceled, started=started)
 
 

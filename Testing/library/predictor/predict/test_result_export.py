@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from CHMFLPredictorLib.errors import BadInput
 from CHMFLPredictorLib.predict.export import export_result
+from CHMFLPredictorLib.predict.output_folder import refuse_other_patient
 from CHMFLPredictorLib.report.plots import STRIP_HEIGHT, STRIP_WIDTH, cohort_strip
 
 RESULT = {
@@ -59,3 +60,16 @@ def test_plot_is_drawn_inside_its_frame(risk):
 
 def test_plot_needs_the_cohort():
     assert cohort_strip(0.5, [0.4, 0.6], 0.5, None, None) == ""
+
+
+def test_a_folder_of_another_patient_is_refused(tmp_path):
+    first = {"pet": {"path": "/a/PET.nii"}, "ct": {"path": "/a/CT.nii"}}
+    refuse_other_patient(first, tmp_path)
+    (tmp_path / "result.json").write_text(json.dumps({"inputs": first}))
+    refuse_other_patient(first, tmp_path)
+    refuse_other_patient({**first, "ct": {"path": "/a/CT2.nii"}}, tmp_path)
+    with pytest.raises(BadInput) as caught:
+        refuse_other_patient({"pet": {"name": "PET b"}, "ct": {"name": "CT b"}}, tmp_path)
+    assert caught.value.code == "output_of_another" and "/a/CT.nii" in caught.value.message
+    (tmp_path / "result.json").write_text("not JSON")
+    refuse_other_patient({"pet": {"name": "PET b"}, "ct": {"name": "CT b"}}, tmp_path)
