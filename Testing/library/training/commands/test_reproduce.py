@@ -58,7 +58,7 @@ def test_the_papers_figures_stand_beside_the_runs(run):
     (row,) = [line for line in text.splitlines() if line.startswith("| Table I | CHMFL |")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[2] == "0.873" and 0 <= float(cells[3]) <= 1 and cells[6] == "0.854"
-    assert cells[10] == "6 of 6" and float(cells[11]) > 0
+    assert cells[10] == "6 of 6" and float(cells[11]) >= 0
     assert "CHMFL less CHMFL w=0 " in text and "pooled voxels" in text
 
 

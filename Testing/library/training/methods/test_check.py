@@ -27,7 +27,7 @@ NETWORKS = {
     "2D-CNN-PET-CT": {"epochs": 10, "learning_rate": 0.003},
     "ResNet18-PET-CT": {"epochs": 6, "learning_rate": 0.001},
 }
-TINY = {"CHMFL": {"epochs": 6, "batch_size": 4}, "Mask + HMFL": {"epochs": 6, "batch_size": 4}}
+TINY = {name: {"epochs": 14, "batch_size": 4} for name in ("CHMFL", "Mask + HMFL")}
 # its learning is looked at elsewhere: V-net's of the tumor, CHMFL + Cox's of the times (test_chmfl_family.py)
 SEGMENTERS = ("V-net", "CHMFL + Cox")
 
