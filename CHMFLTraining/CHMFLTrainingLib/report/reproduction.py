@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,16 +53,9 @@ def write_reproduction(folder: Path) -> Path:
 
 def core_hours(run: Comparison, name: str) -> float | None:
     """Hours of a core that a method's finished jobs took, threads counted; None before one is finished."""
-    total, found = 0.0, False
-    for job in run.jobs:
-        if job.method != name or run.state(job) != "finished":
-            continue
-        try:
-            about = json.loads((run.job_folder(job) / "job.json").read_text(encoding="utf-8"))
-            total, found = total + about["seconds"] * about["threads"] / 3600, True
-        except (OSError, ValueError, KeyError):
-            continue
-    return total if found else None
+    jobs = [job for job in run.jobs if job.method == name and run.state(job) == "finished"]
+    told = [seconds for job in jobs if (seconds := run.seconds(job)) is not None]
+    return sum(told) * run.plan.threads / 3600 if told else None
 
 
 def _heading(data: RunData) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .explanations import chosen
 from .job_process import choose_device, limited_threads
 
 if TYPE_CHECKING:
-    from ..cohort.cases import Case
     from .run import Comparison, Job
 
 _LOG = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _seconds(run: Comparison, job: Job) -> float | None:
     if trains is None:
         return None
     known, _ = run.parts(job)
-    few = _both_outcomes(known, max(2, trains.batch_size))
+    few = chosen(known, max(2, trains.batch_size))
     trial = run.method_class(job.method)(replace(settings, options={**settings.options, "epochs": _EPOCHS}))
     ends: list[float] = []
     with limited_threads(settings.threads), tempfile.TemporaryDirectory(prefix="chmfl-forecast-") as folder:
@@ -82,8 +82,3 @@ def _seconds(run: Comparison, job: Job) -> float | None:
         return None
     _LOG.info("%s: %.2f s for %d patients", job.method, ends[-1] - ends[-2], len(few))
     return (ends[-1] - ends[-2]) * len(known) / len(few) * trains.epochs
-
-
-def _both_outcomes(cases: list[Case], count: int) -> list[Case]:
-    sides = [[case for case in cases if case.label == label] for label in (0, 1)]
-    return [*sides[0][: (count + 1) // 2], *sides[1][: max(1, count // 2)]]

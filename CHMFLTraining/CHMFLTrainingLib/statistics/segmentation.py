@@ -12,9 +12,7 @@ SEGMENTATION_METRICS = ("dice", "jaccard", "accuracy", "sensitivity", "specifici
 
 def dice(a: ArrayLike, b: ArrayLike) -> float:
     """Dice similarity coefficient of two masks of one shape, above 0 is tumor; 1 when both are empty."""
-    a, b = np.asarray(a) > 0, np.asarray(b) > 0
-    total = int(a.sum()) + int(b.sum())
-    return 2 * int((a & b).sum()) / total if total else 1.0
+    return voxel_counts(a, b).metrics()["dice"]
 
 
 @dataclass(frozen=True)

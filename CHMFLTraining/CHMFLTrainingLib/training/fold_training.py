@@ -61,9 +61,6 @@ class FoldTraining(Trainer):
         patients = [[crop.patient_id, int(crop.label)] for crop in crops]
         super().__init__(network, optimizer, config, folder, [*identity, patients])
         self.views = Batches(preset, config, device, self.speed)
-        # measurements are standardized by this fold's training patients only
-        measured = np.stack([crop.measurements for crop in self.crops])
-        self.measured = (measured.mean(0), np.maximum(measured.std(0), 1e-3))
         self.head_stage = None  # what the head's own stage learned from: initial head, vectors, labels, ..., decay
 
     def run(self, on_epoch: Callable[[dict], None] | None = None) -> torch.nn.Module:
@@ -118,8 +115,10 @@ class FoldTraining(Trainer):
         return dm_logits, None if segmentation is None else segmentation.float()
 
     def _measurements(self, crops: list[Crop]) -> np.ndarray:
+        """Of patients, standardized by this fold's training patients only."""
+        known = np.stack([crop.measurements for crop in self.crops])
         measured = np.stack([crop.measurements for crop in crops])
-        return ((measured - self.measured[0]) / self.measured[1]).astype(np.float32)
+        return ((measured - known.mean(0)) / np.maximum(known.std(0), 1e-3)).astype(np.float32)
 
     def _train_head(self) -> None:
         """The head's own stage. It is short and follows from the seed alone, so a killed one begins again."""
